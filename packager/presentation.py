@@ -1,0 +1,81 @@
+"""What is to be played, as one value: HLS and DASH are both rendered from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+
+from storage.jobs import Segment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoRendition:
+    """A video rendition's contiguous segments from number 0. ``width``/``height`` in square pixels."""
+
+    name: str
+    codecs: str
+    width: int
+    height: int
+    frame_rate: Fraction
+    timescale: int
+    init_name: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioRendition:
+    """An audio rendition's contiguous segments from number 0. ``language``: BCP 47."""
+
+    name: str
+    codecs: str
+    language: str
+    label: str
+    channels: int
+    sample_rate_hz: int
+    default: bool
+    timescale: int
+    init_name: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storyboard:
+    """JPEG sprites: tile names in order, each ``columns`` x ``rows`` thumbnails of ``width`` x ``height``, one every
+    ``interval`` seconds, ``count`` thumbnails in all."""
+
+    tiles: tuple[str, ...]
+    tile_sizes_bytes: tuple[int, ...]
+    columns: int
+    rows: int
+    width: int
+    height: int
+    interval: Fraction
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """Everything that is listed. While it grows, all renditions end at the same segment number.
+
+    ``target_duration_s`` is the same for every playlist and never changes while it grows. ``duration``: of the whole
+    film where it is known from the start. ``available_from``: DASH availabilityStartTime, fixed per asset.
+    """
+
+    video: tuple[VideoRendition, ...]  # lowest first
+    audio: tuple[AudioRendition, ...] = ()
+    storyboard: Storyboard | None = None
+    complete: bool
+    target_duration_s: int
+    segment_duration: Fraction
+    duration: Fraction
+    available_from: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestFile:
+    """A rendered manifest under its public name (``master.m3u8``, ``720p/media.m3u8``, ``manifest.mpd`` …)."""
+
+    name: str
+    content_type: str
+    body: bytes

@@ -1,0 +1,346 @@
+"""The catalogue port: what is known of uploads, videos, assets and jobs, and the transactions that keep it true.
+
+Every method is one transaction. Clocks: times are the database's own, in milliseconds since the epoch. Rows are never
+the domain: methods take and return the values below. The adapter is `storage.catalogue.sql` (SQLite, PostgreSQL).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from storage.blobs import StoredPart
+from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
+from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
+from storage.lifecycle import VideoState
+from storage.media.ladder import AudioRendition, EncodePlan, Rung
+from storage.media.source import Note, Source
+
+# --- uploads ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewUpload:
+    """``length_bytes`` None: not known yet. ``metadata_raw``: the Upload-Metadata header exactly as the client sent it."""
+
+    tenant: TenantId
+    length_bytes: int | None
+    metadata_raw: str | None
+    title: str
+    filename: str | None
+    lane: Lane
+    lifetime_ms: int = 7 * 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The bytes after the last S3 part that are too few to be one: an object of its own, ``[start, start + size)``."""
+
+    key: str
+    start: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A tus resource as it stands. ``offset_bytes``: durable bytes (parts and tail)."""
+
+    id: UploadId
+    video: VideoId
+    tenant: TenantId
+    source_key: str
+    length_bytes: int | None
+    offset_bytes: int
+    metadata_raw: str | None
+    filename: str | None
+    multipart_id: str | None
+    parts: tuple[StoredPart, ...]
+    tail: Tail | None
+    state: str  # ``open`` | ``completed`` | ``terminated`` | ``refused``
+    reason_code: str | None
+    reason: str | None
+    created_at_ms: int
+    expires_at_ms: int
+
+
+class Uploads(Protocol):
+    def create_upload(self, new: NewUpload) -> Upload:
+        """Record an upload and its video (state ``uploading``)."""
+        ...
+
+    def upload(self, upload: UploadId) -> Upload:
+        """Raises `NotFound`."""
+        ...
+
+    def acquire_upload(self, upload: UploadId, holder: str, ttl_ms: int) -> int:
+        """The fencing token of the single writer, for ``ttl_ms``. If another holds it: sets its let-go wish and raises
+        `UploadBusy`. An expired lease is taken over."""
+        ...
+
+    def renew_upload(self, upload: UploadId, token: int, ttl_ms: int) -> bool:
+        """True if the holder may go on; False if somebody asked it to let go. Raises `StaleLease`."""
+        ...
+
+    def release_upload(self, upload: UploadId, token: int) -> None:
+        """Give the lease back. A stale token is ignored."""
+        ...
+
+    def begin_source(self, upload: UploadId, token: int, multipart_id: str) -> None:
+        """Remember the multipart upload that the parts go to. Raises `StaleLease`."""
+        ...
+
+    def record_progress(
+        self, upload: UploadId, token: int, *, offset_bytes: int, new_parts: tuple[StoredPart, ...], tail: Tail | None
+    ) -> None:
+        """Move the offset on to bytes that are durable. Never goes back (`Conflict`). Raises `StaleLease`.
+        Extends the expiry."""
+        ...
+
+    def set_upload_length(self, upload: UploadId, token: int, length_bytes: int) -> None:
+        """Fix a deferred length. Raises `Conflict` if it is fixed to another value already."""
+        ...
+
+    def complete_upload(self, upload: UploadId, token: int, *, recipe: str) -> Job | None:
+        """The source object is in the store: upload → ``completed``, video → ``inspecting``, and its `INSPECT` job is
+        recorded, in one transaction. The job to ring for; None if it was completed before (then nothing changes)."""
+        ...
+
+    def refuse_upload(self, upload: UploadId, code: str, sentence: str) -> None:
+        """Upload → ``refused``, its video → ``rejected``."""
+        ...
+
+    def terminate_upload(self, upload: UploadId) -> Upload:
+        """Upload → ``terminated``, its video → ``deleted``. Raises `IllegalTransition` once completed.
+        What it returns says which objects and multipart upload are to be dropped."""
+        ...
+
+    def expired_uploads(self, limit: int) -> tuple[Upload, ...]:
+        """Open uploads past their expiry."""
+        ...
+
+
+# --- videos and assets -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Video:
+    """A video as the outside sees it. ``progress`` 0..1 by encoded media time over all renditions."""
+
+    id: VideoId
+    tenant: TenantId
+    title: str
+    state: VideoState
+    lane: Lane
+    asset: AssetId
+    upload: UploadId | None
+    filename: str | None
+    source_key: str
+    source_bytes: int | None
+    received_bytes: int  # while uploading
+    progress: float
+    reason_code: str | None = None
+    reason: str | None = None
+    notes: tuple[Note, ...] = ()
+    duration_ms: int | None = None
+    created_at_ms: int
+    updated_at_ms: int
+    uploaded_at_ms: int | None = None
+    playable_at_ms: int | None = None
+    ready_at_ms: int | None = None
+    published: frozenset[str] = frozenset()  # public names that answer now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenditionRow:
+    """A rendition and what is stored of it. ``rung`` for video, ``audio`` for audio; segments in order of number,
+    possibly with holes while encoding."""
+
+    name: str
+    rung: Rung | None
+    audio: AudioRendition | None
+    init_name: str | None
+    codecs: str | None
+    timescale: int | None
+    fingerprint: str | None
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """A video's encoded objects. ``revision`` grows with every commit that a manifest may show."""
+
+    id: AssetId
+    video: VideoId
+    source: Source | None
+    plan: EncodePlan | None
+    recipe: str
+    revision: int
+    published_revision: int
+    available_from_ms: int  # the database's clock when encoding began: DASH availabilityStartTime
+    renditions: tuple[RenditionRow, ...] = ()
+    storyboard: dict[str, Any] | None = None
+    names: tuple[PublishedName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFilter:
+    tenant: TenantId | None = None
+    states: tuple[VideoState, ...] = ()
+    text: str | None = None  # in the title
+    include_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened to a video: what `/api/v1/events` sends. ``id`` grows; ``data`` is JSON-ready."""
+
+    id: int
+    tenant: TenantId
+    video: VideoId
+    kind: str  # ``state`` | ``progress`` | ``uploaded_bytes`` | ``title``
+    data: dict[str, Any]
+    at_ms: int
+
+
+class Videos(Protocol):
+    def video(self, video: VideoId) -> Video:
+        """Raises `NotFound`."""
+        ...
+
+    def videos(
+        self, where: VideoFilter, *, limit: int = 50, after: str | None = None
+    ) -> tuple[tuple[Video, ...], str | None]:
+        """Newest first; the second value is the cursor of the next page."""
+        ...
+
+    def asset(self, asset: AssetId, *, with_segments: bool = True) -> Asset:
+        """Raises `NotFound`."""
+        ...
+
+    def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
+        """The asset of a video that may be played and the object behind one public name. Raises `NotFound` for a video
+        that does not exist, is deleted, or has nothing published: they all answer alike."""
+        ...
+
+    def rename_video(self, video: VideoId, title: str) -> Video: ...
+
+    def cancel_video(self, video: VideoId) -> Video:
+        """→ ``failed`` with the code ``cancelled``; its jobs are cancelled (a running one loses its lease)."""
+        ...
+
+    def retry_video(self, video: VideoId, *, recipe: str) -> Job:
+        """``failed`` → ``inspecting`` under a new asset; the old asset's id is left for `doomed_assets`."""
+        ...
+
+    def delete_video(self, video: VideoId) -> Video:
+        """→ ``deleted``; jobs cancelled, public names gone. Its objects go with `doomed`."""
+        ...
+
+    def reject_video(self, video: VideoId, code: str, sentence: str) -> None: ...
+
+    def fail_video(self, video: VideoId, code: str, sentence: str) -> None: ...
+
+    def events_after(self, event_id: int, *, tenant: TenantId | None = None, limit: int = 500) -> tuple[Event, ...]: ...
+
+    def last_event_id(self) -> int: ...
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What a commit set in motion: the lanes to ring, with how many new ready jobs each has."""
+
+    bells: dict[Lane, int] = field(default_factory=dict)
+    video_state: VideoState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What a sweep repaired, by rule, and the lanes to ring."""
+
+    repairs: dict[str, int]
+    bells: dict[Lane, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doomed:
+    """Objects that nothing points at any more: prefixes (``{asset}/``) and single keys, with an id to forget them by."""
+
+    id: int
+    prefix: str | None
+    key: str | None
+
+
+class Jobs(Protocol):
+    def claim(self, worker: str, lanes: tuple[Lane, ...], lease_ms: int) -> Job | None:
+        """The best ready job of ``lanes``, leased to ``worker`` for ``lease_ms`` with a new token; None if there is none.
+        Order: lane by urgency, then ``order``, then age."""
+        ...
+
+    def renew(self, job: JobId, token: int, lease_ms: int) -> None:
+        """Raises `StaleLease` if the job is not ours any more (also when it was cancelled)."""
+        ...
+
+    def release(self, job: JobId, token: int) -> None:
+        """Hand the lease back uncharged (a drain). A stale token is ignored."""
+        ...
+
+    def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
+        """Record ``outcome`` and the job as done, in one transaction that checks the token first (`StaleLease`).
+        An init segment that differs from its rendition's raises `InitMismatch`; nothing is recorded then."""
+        ...
+
+    def retry_later(self, job: JobId, token: int, reason: str, delay_ms: int) -> None:
+        """An error worth trying again: ready after ``delay_ms``, ``attempts`` + 1. Raises `StaleLease`."""
+        ...
+
+    def bury(self, job: JobId, token: int, reason: str) -> None:
+        """A dead letter: job → ``dead``, its video → ``failed``. Raises `StaleLease`."""
+        ...
+
+    def refuse(self, job: JobId, token: int, code: str, sentence: str) -> None:
+        """The source is at fault: the video → ``rejected``, its jobs → ``cancelled``. Raises `StaleLease`."""
+        ...
+
+    def jobs(
+        self, *, video: VideoId | None = None, state: JobState | None = None, limit: int = 200
+    ) -> tuple[Job, ...]: ...
+
+    def ready_counts(self) -> dict[Lane, int]:
+        """Claimable jobs by lane."""
+        ...
+
+    def job_counts(self) -> dict[tuple[JobState, Lane], int]: ...
+
+    def add_job(self, video: VideoId, new: NewJob) -> JobId: ...
+
+    def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:
+        """One pass of repair: expired leases → ready (``kills`` + 1) or dead; ready rows that nobody claims → ring;
+        assets with unpublished revisions and no publish job → one. Idempotent."""
+        ...
+
+    def lead(self, name: str, holder: str, ttl_ms: int) -> bool:
+        """True if ``holder`` is, or just became, the leader for ``name``."""
+        ...
+
+    def doomed(self, limit: int) -> tuple[Doomed, ...]:
+        """Objects whose grace has passed."""
+        ...
+
+    def forget_doomed(self, ids: tuple[int, ...]) -> None: ...
+
+
+class Catalogue(Uploads, Videos, Jobs, Protocol):
+    """All of it, as one adapter gives it."""
+
+    def check(self) -> None:
+        """Cheap proof that the database answers and its schema is at head; raises `CatalogueUnavailable`."""
+        ...
+
+    def now_ms(self) -> int:
+        """The database's clock."""
+        ...
+
+    def close(self) -> None: ...

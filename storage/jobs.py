@@ -1,0 +1,195 @@
+"""The words of work: kinds, lanes, leases and what a finished job hands back. Pure values.
+
+The database row is the job; a Celery message (a *bell*) is only its doorbell: it names no job, and a lost or doubled
+one costs latency or a no-op.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from storage.ids import AssetId, JobId, TenantId, VideoId
+from storage.media.ladder import AudioRendition, EncodePlan, Rung
+from storage.media.source import Note, Source
+
+
+class Lane(StrEnum):
+    """A priority class. ``playable`` is internal; the others are granted to uploads."""
+
+    PLAYABLE = "playable"
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BULK = "bulk"
+
+
+LANES_BY_URGENCY: tuple[Lane, ...] = (Lane.PLAYABLE, Lane.INTERACTIVE, Lane.STANDARD, Lane.BULK)
+GRANTED_LANES: tuple[Lane, ...] = LANES_BY_URGENCY[1:]
+
+
+class JobKind(StrEnum):
+    INSPECT = "inspect"
+    ENCODE = "encode"  # payload: {"chunk": index, "rungs": [names]}
+    AUDIO = "audio"  # payload: {"rendition": name, "piece": index}
+    THUMBNAILS = "thumbnails"  # payload: {}
+    PUBLISH = "publish"  # payload: {}; at most one ready per video
+
+
+class JobState(StrEnum):
+    READY = "ready"
+    LEASED = "leased"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be recorded. ``order``: within a lane and video, smaller is claimed first."""
+
+    kind: JobKind
+    lane: Lane
+    payload: dict[str, Any] = field(default_factory=dict)
+    order: int = 0
+    cost_cpu_ms: int = 1000  # estimated CPU time, for fairness and for waking the right number of workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it stands. ``token`` is the fencing token: it grows with every claim and is checked at every commit."""
+
+    id: JobId
+    video: VideoId
+    asset: AssetId
+    tenant: TenantId
+    kind: JobKind
+    lane: Lane
+    state: JobState
+    payload: dict[str, Any]
+    recipe: str
+    token: int = 0
+    attempts: int = 0  # errors so far
+    kills: int = 0  # leases that ran out so far
+    worker: str | None = None
+    reason: str | None = None
+    created_at_ms: int = 0
+    run_after_ms: int = 0
+    lease_until_ms: int | None = None
+
+    def log_context(self) -> dict[str, object]:
+        """The fields that every log line about this job carries."""
+        return {
+            "video_id": self.video,
+            "job_id": self.id,
+            "kind": str(self.kind),
+            "lane": str(self.lane),
+            "attempt": self.token,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IFrame:
+    """Where one intra picture lies inside its segment: bytes ``[offset, offset + size)`` hold its moof and mdat."""
+
+    offset: int
+    size: int
+    duration_ticks: int  # until the next I-frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A stored unit of delivery. Ticks are of the rendition's timescale, from time zero of the presentation."""
+
+    number: int
+    name: str  # ``{n}-{hash12}.m4s``
+    start_ticks: int
+    duration_ticks: int
+    size_bytes: int
+    iframes: tuple[IFrame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenditionSegments:
+    """What a chunk or piece adds to one rendition."""
+
+    rendition: str
+    init_name: str
+    init_size_bytes: int
+    codecs: str  # RFC 6381, read from the init segment's own boxes
+    timescale: int
+    fingerprint: str  # encoder, preset, build, parameters: equal for all chunks of a rendition
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedName:
+    """A public name under ``/v/{id}/`` and the object that answers for it."""
+
+    name: str  # ``master.m3u8``, ``720p/media.m3u8``, ``poster.jpg`` …
+    key: str
+    content_type: str
+    size_bytes: int
+    immutable: bool = False
+
+
+# What a finished job hands back to be committed, with its fencing token, in one transaction.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    source: Source
+    plan: EncodePlan
+    video_renditions: tuple[Rung, ...]
+    audio_renditions: tuple[AudioRendition, ...]
+    notes: tuple[Note, ...]
+    jobs: tuple[NewJob, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Segments of a chunk (video) or piece (audio). Committing adds a `PUBLISH` job unless one is ready."""
+
+    outputs: tuple[RenditionSegments, ...]
+    cpu_ms: int = 0
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thumbnailed:
+    """Poster and storyboard. Committing adds a `PUBLISH` job unless one is ready."""
+
+    names: tuple[PublishedName, ...]
+    storyboard: dict[str, Any]
+    """What manifests need of the tiles: ``tiles`` (list of names), ``columns``, ``rows``, ``interval`` ("n/d" seconds),
+    ``tile_width``, ``tile_height``, ``count``."""
+    cpu_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Manifests that are in the store. ``revision``: the asset revision they were made from; an older one never
+    replaces a newer one. ``playable``/``final`` move the video on."""
+
+    revision: int
+    names: tuple[PublishedName, ...]
+    playable: bool
+    final: bool
+
+
+Outcome = Inspected | Encoded | Thumbnailed | Published
+
+
+class Bell(Protocol):
+    """Wakes workers of a lane. Best effort: the sweeper rings again for rows that nobody claims."""
+
+    def ring(self, lane: Lane, times: int = 1) -> None:
+        """Wake up to ``times`` workers that serve ``lane``. Never raises: a lost bell only costs latency."""
+        ...
+
+
+class SilentBell:
+    """Rings nothing: for processes whose workers poll, and for tests."""
+
+    def ring(self, lane: Lane, times: int = 1) -> None:
+        return None

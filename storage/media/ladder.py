@@ -1,0 +1,116 @@
+"""What will be made of a source: rungs, chunks and audio pieces. Values only; the planners are in `workers.planning`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from storage.media.time import FrameRange, video_timescale
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A target of the ladder. ``name`` is also its rendition's name in keys and URLs."""
+
+    name: str
+    width: int
+    height: int
+    crf: int
+    max_rate_bps: int
+    codec: str = "h264"
+
+    def __post_init__(self) -> None:
+        if self.width % 2 or self.height % 2 or self.width < 2 or self.height < 2:
+            raise ValueError(f"a 4:2:0 picture has even sides of at least 2, not {self.width}x{self.height}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Rungs from the lowest to the top one, all of one frame rate."""
+
+    rungs: tuple[Rung, ...]
+    frame_rate: Fraction
+    gop_frames: int
+    fast_start: tuple[str, ...]  # names of the rungs that are made first
+
+    def __post_init__(self) -> None:
+        names = [rung.name for rung in self.rungs]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("a ladder has rungs, each of its own name")
+        if not set(self.fast_start) <= set(names) or not self.fast_start:
+            raise ValueError("fast-start rungs are rungs of the ladder")
+
+    @property
+    def segment_frames(self) -> int:
+        """Frames of a full segment: two GOPs."""
+        return 2 * self.gop_frames
+
+    @property
+    def segment_seconds(self) -> Fraction:
+        return self.segment_frames / self.frame_rate
+
+    @property
+    def timescale(self) -> int:
+        return video_timescale(self.frame_rate)[0]
+
+    @property
+    def frame_ticks(self) -> int:
+        return video_timescale(self.frame_rate)[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A unit of encoding work: output frames ``frames``, which start at segment ``first_segment``."""
+
+    index: int
+    frames: FrameRange
+    first_segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioPiece:
+    """A piece of an audio rendition: AAC frames ``frames``, covering segments ``[first_segment, stop_segment)``."""
+
+    index: int
+    frames: FrameRange
+    first_segment: int
+    stop_segment: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioRendition:
+    """An audio rendition to make from source track ``track_index``."""
+
+    name: str
+    track_index: int
+    language: str
+    channels: int
+    bit_rate_bps: int
+    default: bool
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodePlan:
+    """Everything that will be made, decided once. ``total_frames`` output frames, always exactly that many."""
+
+    recipe: str  # version of the rules that made this plan and of the commands that follow it
+    ladder: Ladder
+    total_frames: int
+    chunks: tuple[Chunk, ...]
+    audio: tuple[AudioRendition, ...] = ()
+    audio_pieces: tuple[AudioPiece, ...] = ()  # the same for every audio rendition
+    audio_frames: int = 0
+
+    @property
+    def duration(self) -> Fraction:
+        return self.total_frames / self.ladder.frame_rate
+
+    @property
+    def segment_count(self) -> int:
+        return -(-self.total_frames // self.ladder.segment_frames)
+
+
+RECIPE = "1"
+"""Version of the rules that plan and encode. Job rows carry it: workers of this version and the one before run side by
+side."""

@@ -1,0 +1,33 @@
+"""What every step is given: its job, the facts, and the few powers it may use. Steps return an outcome; the runner
+commits it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.blobs import BlobStore
+from storage.catalogue import Asset, Video
+from storage.jobs import Job
+from workers.ffmpeg.process import Tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepContext:
+    """``source``: path of a local, read-only copy of the source, made on first call. ``scratch``: an empty directory of
+    the job's own; the runner removes it. ``stop``: set when the lease is lost or the worker drains; tools then die and
+    `Interrupted` is raised. ``threads``: how many threads a tool should use. ``nice``: run tools at low CPU priority."""
+
+    job: Job
+    video: Video
+    asset: Asset
+    blobs: BlobStore
+    source: Callable[[], Path]
+    scratch: Path
+    tools: Tools
+    stop: threading.Event
+    threads: int = 2
+    nice: bool = False
+    now_ms: int = 0
