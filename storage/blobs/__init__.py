@@ -57,7 +57,8 @@ class BlobStore(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[BlobInfo]:
-        """All objects whose key starts with ``prefix``, in key order, however many."""
+        """All objects whose key starts with ``prefix``, each once, however many. In key order below one folder; across
+        folders some S3 servers (SeaweedFS) order by folder name instead of by whole key."""
         ...
 
     def delete_prefix(self, prefix: str) -> int:

