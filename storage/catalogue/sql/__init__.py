@@ -1,0 +1,54 @@
+"""The catalogue in SQL: SQLite for one machine, PostgreSQL for a fleet. The only place that knows SQLAlchemy.
+
+Values in, values out; each public method of `SqlCatalogue` is one transaction. `engine` has the transactions and the
+clock, `tables` the schema, `moving` the one way in which videos change state; the other modules are the parts of the
+port.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from storage.catalogue.sql.commits import SqlCommits
+from storage.catalogue.sql.engine import Database, open_engine
+from storage.catalogue.sql.jobs import SqlJobs
+from storage.catalogue.sql.schema import create_schema, schema_is_current
+from storage.catalogue.sql.sweeps import SqlSweeps
+from storage.catalogue.sql.uploads import SqlUploads
+from storage.catalogue.sql.videos import SqlVideos
+from storage.errors import CatalogueUnavailable
+
+__all__ = ["SqlCatalogue"]
+
+
+class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps):
+    """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    @classmethod
+    def open(cls, url: str, *, pool_size: int = 10, max_overflow: int = 30) -> Self:
+        """Over ``sqlite:///file`` or ``postgresql://…``, which `storage.catalogue.migrations.migrate` has brought to
+        head. Connects on first use; `check` says whether it can be used."""
+        return cls(Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow)))
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Empty, gone when closed. Its threads take turns on one connection."""
+        engine = open_engine("sqlite://")
+        create_schema(engine)
+        return cls(Database(engine, shared_connection=True))
+
+    def check(self) -> None:
+        with self._db.read() as tx:
+            current = schema_is_current(tx.connection)
+        if not current:
+            raise CatalogueUnavailable("The database's schema is not of this version: run `fishladder migrate`.")
+
+    def now_ms(self) -> int:
+        with self._db.read() as tx:
+            return tx.now
+
+    def close(self) -> None:
+        self._db.close()

@@ -1,0 +1,259 @@
+"""Commits: what a finished job hands back becomes true, in one transaction that checks its fencing token first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import keys
+from storage.catalogue import Committed
+from storage.catalogue.sql.dooming import doom_superseded, spare
+from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.jobs import finish, held_job
+from storage.catalogue.sql.moving import move
+from storage.catalogue.sql.queueing import ensure_publish_job, insert_job
+from storage.catalogue.sql.rows import Row, segment_values
+from storage.catalogue.sql.tables import assets, names, renditions, segments, videos
+from storage.errors import Conflict, InitMismatch
+from storage.ids import AssetId, JobId
+from storage.jobs import (
+    Encoded,
+    Inspected,
+    JobState,
+    Lane,
+    Outcome,
+    Published,
+    PublishedName,
+    RenditionSegments,
+    Segment,
+    Thumbnailed,
+)
+from storage.lifecycle import VideoState
+from storage.media.ladder import EncodePlan
+from storage.media.source import Note
+from storage.records import from_record, to_record
+
+
+class SqlCommits:
+    _db: Database
+
+    def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
+        with self._db.write() as tx:
+            video, row = held_job(tx, job, token)
+            spent = {"spent_cpu_ms": outcome.cpu_ms} if isinstance(outcome, (Encoded, Thumbnailed)) else {}
+            finish(tx, row, JobState.DONE, **spent)
+            match outcome:
+                case Inspected():
+                    bells = _inspected(tx, video, row, outcome)
+                case Encoded():
+                    bells = _encoded(tx, video, row, outcome)
+                case Thumbnailed():
+                    bells = _thumbnailed(tx, video, row, outcome)
+                case Published():
+                    bells = _published(tx, video, row, outcome)
+            state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id))
+            return Committed(bells=bells, video_state=VideoState(state))
+
+
+# --- Inspected -------------------------------------------------------------------------------------------------------
+
+
+def _inspected(tx: Transaction, video: Row, job: Row, outcome: Inspected) -> dict[Lane, int]:
+    tx.execute(
+        sa.update(assets)
+        .where(assets.c.id == job.asset_id)
+        .values(source=to_record(outcome.source), plan=to_record(outcome.plan), available_from_ms=tx.now)
+    )
+    rows = [{"name": rung.name, "rung": to_record(rung), "audio": None} for rung in outcome.video_renditions] + [
+        {"name": audio.name, "rung": None, "audio": to_record(audio)} for audio in outcome.audio_renditions
+    ]
+    if rows:
+        tx.execute(
+            sa.insert(renditions),
+            [{"asset_id": job.asset_id, "position": position, **row} for position, row in enumerate(rows)],
+        )
+    move(
+        tx,
+        video,
+        VideoState.ENCODING,
+        duration_ms=round(outcome.plan.duration * 1000),
+        notes=_with_notes(video, outcome.notes),
+    )
+    bells: dict[Lane, int] = {}
+    for new in outcome.jobs:
+        insert_job(tx, video, new, asset_id=job.asset_id, recipe=job.recipe)
+        bells[new.lane] = bells.get(new.lane, 0) + 1
+    return bells
+
+
+def _with_notes(video: Row, new: tuple[Note, ...]) -> Any:
+    """The video's notes and ``new`` ones, each said once."""
+    said = from_record(tuple[Note, ...], video.notes)
+    return to_record(tuple(dict.fromkeys(said + new)))
+
+
+# --- Encoded ---------------------------------------------------------------------------------------------------------
+
+
+def _encoded(tx: Transaction, video: Row, job: Row, outcome: Encoded) -> dict[Lane, int]:
+    stored = 0
+    for output in outcome.outputs:
+        _fix_init(tx, job.asset_id, output)
+        stored += _store_segments(tx, AssetId(job.asset_id), output)
+    progress = _raise_revision(tx, job.asset_id, stored)
+    tx.execute(
+        sa.update(videos)
+        .where(videos.c.id == video.id)
+        .values(progress=progress, notes=_with_notes(video, outcome.notes), updated_at_ms=tx.now)
+    )
+    if progress != video.progress:
+        tx.announce(video, "progress", {"progress": progress})
+    return _bell_to_publish(tx, video, job)
+
+
+def _fix_init(tx: Transaction, asset_id: str, output: RenditionSegments) -> None:
+    """The first chunk of a rendition fixes its init segment; all others must match it."""
+    row = tx.first(
+        sa.select(renditions).where(renditions.c.asset_id == asset_id, renditions.c.name == output.rendition)
+    )
+    if row is None:
+        raise Conflict("That rendition is not in the plan.", rendition=output.rendition)
+    ours = {
+        "init_name": output.init_name,
+        "codecs": output.codecs,
+        "timescale": output.timescale,
+        "fingerprint": output.fingerprint,
+    }
+    if row.init_name is None:
+        tx.execute(
+            sa.update(renditions)
+            .where(renditions.c.asset_id == asset_id, renditions.c.name == output.rendition)
+            .values(init_size_bytes=output.init_size_bytes, **ours)
+        )
+        return
+    differing = {name: (getattr(row, name), value) for name, value in ours.items() if getattr(row, name) != value}
+    if differing:
+        raise InitMismatch(rendition=output.rendition, differing=differing)
+
+
+def _store_segments(tx: Transaction, asset_id: AssetId, output: RenditionSegments) -> int:
+    """How many segments are new. A segment that is there already stays what it is, as manifests may name it: the newer
+    bytes are left to be dropped, if they cover the same time at all (`Conflict`)."""
+    theirs = {segment.number: segment for segment in output.segments}
+    there = tx.all(
+        sa.select(segments).where(
+            segments.c.asset_id == asset_id,
+            segments.c.rendition == output.rendition,
+            segments.c.number.in_(theirs),
+        )
+    )
+    for row in there:
+        _same_time(row, theirs.pop(row.number), output.rendition)
+    late = {segment.name for segment in output.segments} - {segment.name for segment in theirs.values()}
+    losers = late - {row.name for row in there}
+    doom_superseded(tx, {keys.rendition_key(asset_id, output.rendition, name) for name in losers})
+    if theirs:
+        tx.execute(
+            sa.insert(segments), [segment_values(asset_id, output.rendition, segment) for segment in theirs.values()]
+        )
+    return len(theirs)
+
+
+def _same_time(row: Row, segment: Segment, rendition: str) -> None:
+    if (row.start_ticks, row.duration_ticks) != (segment.start_ticks, segment.duration_ticks):
+        raise Conflict("This segment is stored already, at another time.", rendition=rendition, number=segment.number)
+
+
+def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> float:
+    """One revision further, with ``stored`` more segments; how far encoding has come, 0..1."""
+    tx.execute(
+        sa.update(assets)
+        .where(assets.c.id == asset_id)
+        .values(revision=assets.c.revision + 1, stored_segments=assets.c.stored_segments + stored)
+    )
+    row = tx.connection.execute(sa.select(assets).where(assets.c.id == asset_id)).one()
+    if row.plan is None:
+        return 0.0
+    listed: int = tx.scalar(sa.select(sa.func.count()).select_from(renditions).where(renditions.c.asset_id == asset_id))
+    expected = listed * from_record(EncodePlan, row.plan).segment_count
+    return min(1.0, row.stored_segments / expected) if expected else 0.0
+
+
+def _bell_to_publish(tx: Transaction, video: Row, job: Row) -> dict[Lane, int]:
+    return {Lane.PLAYABLE: 1} if ensure_publish_job(tx, video, recipe=job.recipe) else {}
+
+
+# --- Thumbnailed -----------------------------------------------------------------------------------------------------
+
+
+def _thumbnailed(tx: Transaction, video: Row, job: Row, outcome: Thumbnailed) -> dict[Lane, int]:
+    _swap_names(tx, job, outcome.names)
+    tx.execute(
+        sa.update(assets)
+        .where(assets.c.id == job.asset_id)
+        .values(storyboard=outcome.storyboard, revision=assets.c.revision + 1)
+    )
+    return _bell_to_publish(tx, video, job)
+
+
+# --- Published -------------------------------------------------------------------------------------------------------
+
+
+def _published(tx: Transaction, video: Row, job: Row, outcome: Published) -> dict[Lane, int]:
+    asset = tx.connection.execute(
+        sa.select(assets.c.revision, assets.c.published_revision).where(assets.c.id == job.asset_id).with_for_update()
+    ).one()
+    if outcome.revision <= asset.published_revision:
+        # Somebody published the same or more meanwhile.
+        _doom_unused(tx, job.asset_id, {name.key for name in outcome.names})
+        return {}
+    if outcome.names:
+        _swap_names(tx, job, outcome.names)
+    tx.execute(sa.update(assets).where(assets.c.id == job.asset_id).values(published_revision=outcome.revision))
+    _move_on(tx, video, outcome)
+    # The commit that raised the revision meanwhile has left a job for it; this makes sure.
+    return _bell_to_publish(tx, video, job) if asset.revision > outcome.revision else {}
+
+
+def _move_on(tx: Transaction, video: Row, outcome: Published) -> None:
+    """→ ``ready`` or ``playable``; never backwards."""
+    playable_at = video.playable_at_ms or tx.now
+    if outcome.final and video.state != VideoState.READY:
+        move(tx, video, VideoState.READY, progress=1.0, playable_at_ms=playable_at, ready_at_ms=tx.now)
+    elif outcome.playable and video.state == VideoState.ENCODING:
+        move(tx, video, VideoState.PLAYABLE, playable_at_ms=playable_at)
+
+
+def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> None:
+    """``new`` instead of all names that jobs of this kind made before; the objects behind those may go after a grace."""
+    old = set(
+        tx.connection.scalars(
+            sa.select(names.c.key).where(
+                names.c.asset_id == job.asset_id,
+                sa.or_(names.c.made_by == job.kind, names.c.name.in_([name.name for name in new])),
+            )
+        )
+    )
+    tx.execute(sa.delete(names).where(names.c.asset_id == job.asset_id, names.c.made_by == job.kind))
+    for name in new:
+        values = {
+            "key": name.key,
+            "content_type": name.content_type,
+            "size_bytes": name.size_bytes,
+            "immutable": name.immutable,
+            "made_by": job.kind,
+        }
+        insert = tx.insert(names).values(asset_id=job.asset_id, name=name.name, **values)
+        tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
+    spare(tx, {name.key for name in new})
+    _doom_unused(tx, job.asset_id, old)
+
+
+def _doom_unused(tx: Transaction, asset_id: str, candidates: set[str]) -> None:
+    if not candidates:
+        return
+    used = set(
+        tx.connection.scalars(sa.select(names.c.key).where(names.c.asset_id == asset_id, names.c.key.in_(candidates)))
+    )
+    doom_superseded(tx, candidates - used)

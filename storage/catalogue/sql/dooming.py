@@ -1,0 +1,48 @@
+"""Objects that nothing points at any more, and when they may go."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from storage.catalogue.sql.engine import Transaction
+from storage.catalogue.sql.tables import doomed
+
+SUPERSEDED_GRACE_MS = 10 * 60 * 1000
+"""Players and caches may still ask for a manifest version that was just replaced."""
+SETTLED_GRACE_MS = 60 * 1000
+"""Time for workers to notice that their lease is gone."""
+SECOND_PASS_MS = 60 * 60 * 1000
+"""A worker that was slow to notice may store objects after the first pass: everything of a settled video comes due
+once more after this time."""
+
+
+def doom_superseded(tx: Transaction, keys: set[str]) -> None:
+    """Manifest versions that were replaced, or lost the race for their revision."""
+    for key in keys:
+        _doom(tx, key=key, after_ms=tx.now + SUPERSEDED_GRACE_MS, passes=1)
+
+
+def doom_key(tx: Transaction, key: str) -> None:
+    """An object of a settled video or a closed upload."""
+    _doom(tx, key=key, after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
+
+
+def doom_asset(tx: Transaction, asset_id: str) -> None:
+    """Everything of an asset that no video points at any more."""
+    _doom(tx, prefix=f"{asset_id}/", after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
+
+
+def spare(tx: Transaction, keys: set[str]) -> None:
+    """Manifests are named by their content, so a version can come back: then it must not go."""
+    if keys:
+        tx.execute(sa.delete(doomed).where(doomed.c.key.in_(keys)))
+
+
+def _doom(tx: Transaction, *, prefix: str | None = None, key: str | None = None, after_ms: int, passes: int) -> None:
+    insert = tx.insert(doomed).values(prefix=prefix, key=key, after_ms=after_ms, passes=passes)
+    tx.execute(
+        insert.on_conflict_do_update(
+            index_elements=[doomed.c.prefix if prefix is not None else doomed.c.key],
+            set_={"after_ms": after_ms, "passes": passes},
+        )
+    )

@@ -1,0 +1,108 @@
+"""How a video moves from state to state: by the table in `storage.lifecycle`, under its row's lock, with everything
+that has to happen in the same transaction.
+
+Lock order, the same everywhere, so that PostgreSQL never finds a deadlock: video, then upload, then jobs, then assets,
+and the order of events last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.catalogue.sql.dooming import doom_asset, doom_key
+from storage.catalogue.sql.engine import Transaction
+from storage.catalogue.sql.rows import Row
+from storage.catalogue.sql.tables import jobs, names, segments, uploads, videos
+from storage.errors import NotFound, StaleLease
+from storage.jobs import JobState
+from storage.lifecycle import FOLLOWS, VideoState, advance
+
+GIVEN_UP = frozenset({VideoState.REJECTED, VideoState.FAILED, VideoState.DELETED})
+"""States in which no work is taken in any more. `READY` is not one: thumbnails may come after it."""
+
+
+def locked_video(tx: Transaction, video_id: str) -> Row:
+    """The video's row, ours until the transaction ends. Raises `NotFound`."""
+    row = tx.first(sa.select(videos).where(videos.c.id == video_id).with_for_update())
+    if row is None:
+        raise NotFound("There is no such video.", video_id=video_id)
+    return row
+
+
+def move(tx: Transaction, video: Row, to: VideoState, **values: Any) -> None:
+    """Compare-and-set the video's state, with ``values`` for its other columns, and tell the watchers."""
+    advance(VideoState(video.state), to)
+    changed = tx.changed(
+        sa.update(videos)
+        .where(videos.c.id == video.id, videos.c.state == video.state)
+        .values(state=to, updated_at_ms=tx.now, **values)
+    )
+    if changed != 1:
+        raise StaleLease("The video moved on meanwhile.", video_id=video.id)
+    tx.announce(
+        video,
+        "state",
+        {
+            "state": str(to),
+            "progress": values.get("progress", video.progress),
+            "reason_code": values.get("reason_code", video.reason_code),
+            "reason": values.get("reason", video.reason),
+        },
+    )
+
+
+def may_move(video: Row, to: VideoState) -> bool:
+    return to in FOLLOWS[VideoState(video.state)]
+
+
+def give_up(tx: Transaction, video: Row, to: VideoState, code: str | None, sentence: str | None) -> None:
+    """The end of the way: no job of it runs on, nothing of it is public, and what is stored of it may go. Only a
+    `FAILED` video keeps its source: it can be retried."""
+    move(tx, video, to, reason_code=code, reason=sentence)
+    cancel_jobs(tx, video.id, sentence)
+    _close_upload(tx, video, to, code, sentence)
+    drop_asset(tx, video.asset_id)
+    if to is not VideoState.FAILED or video.uploaded_at_ms is None:
+        doom_key(tx, video.source_key)
+
+
+def cancel_jobs(tx: Transaction, video_id: str, reason: str | None) -> None:
+    """Leased ones too: their holders find out when they renew or commit."""
+    tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.video_id == video_id, jobs.c.state.in_([JobState.READY, JobState.LEASED]))
+        .values(state=JobState.CANCELLED, reason=reason, lease_until_ms=None, finished_at_ms=tx.now)
+    )
+
+
+def drop_asset(tx: Transaction, asset_id: str) -> None:
+    """Public names and segments of an asset go now, its objects after their grace."""
+    tx.execute(sa.delete(names).where(names.c.asset_id == asset_id))
+    tx.execute(sa.delete(segments).where(segments.c.asset_id == asset_id))
+    doom_asset(tx, asset_id)
+
+
+def _close_upload(tx: Transaction, video: Row, to: VideoState, code: str | None, sentence: str | None) -> None:
+    """An upload that is still open ends with its video; its writer loses the lease."""
+    if video.upload_id is None:
+        return
+    row = tx.first(sa.select(uploads).where(uploads.c.id == video.upload_id).with_for_update())
+    if row is None or row.state != "open":
+        return
+    tx.execute(
+        sa.update(uploads)
+        .where(uploads.c.id == row.id)
+        .values(
+            state="refused" if to is VideoState.REJECTED else "terminated",
+            reason_code=code,
+            reason=sentence,
+            token=uploads.c.token + 1,
+            holder=None,
+            lease_until_ms=None,
+            let_go=False,
+        )
+    )
+    if row.tail_key is not None:
+        doom_key(tx, row.tail_key)

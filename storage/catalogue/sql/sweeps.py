@@ -1,0 +1,160 @@
+"""Repair: what processes that died left behind, leadership, and objects that may go. Every rule is idempotent."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import sqlalchemy as sa
+
+from storage.catalogue import Doomed, Swept
+from storage.catalogue.sql.dooming import SECOND_PASS_MS
+from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.jobs import bury_job
+from storage.catalogue.sql.moving import locked_video
+from storage.catalogue.sql.queueing import ensure_publish_job, make_ready
+from storage.catalogue.sql.rows import Row, doomed_from
+from storage.catalogue.sql.tables import (
+    assets,
+    doomed,
+    events,
+    is_leased,
+    is_ready,
+    is_unpublished,
+    jobs,
+    leaders,
+    names,
+    videos,
+)
+from storage.jobs import JobKind, JobState, Lane
+from storage.lifecycle import VideoState
+
+KEEP_EVENTS_MS = 24 * 3600 * 1000
+"""A watcher that was away for longer asks for the videos anew."""
+BATCH = 500
+"""Repairs per rule and pass: a sweep holds its locks for a moment only."""
+
+WATCHABLE = (VideoState.ENCODING, VideoState.PLAYABLE, VideoState.READY)
+
+
+class SqlSweeps:
+    _db: Database
+
+    def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:
+        repairs: Counter[str] = Counter()
+        bells: Counter[Lane] = Counter()
+        with self._db.write() as tx:
+            _expire_leases(tx, max_kills, repairs, bells)
+            _publish_what_is_left(tx, repairs, bells)
+            _ring_again(tx, stale_bell_ms, repairs, bells)
+            tx.execute(sa.delete(events).where(events.c.at_ms < tx.now - KEEP_EVENTS_MS))
+        return Swept(repairs=dict(repairs), bells=dict(bells))
+
+    def lead(self, name: str, holder: str, ttl_ms: int) -> bool:
+        with self._db.write() as tx:
+            mine = {"holder": holder, "until_ms": tx.now + ttl_ms}
+            upsert = (
+                tx.insert(leaders)
+                .values(name=name, **mine)
+                .on_conflict_do_update(
+                    index_elements=["name"],
+                    set_=mine,
+                    where=sa.or_(leaders.c.holder == holder, leaders.c.until_ms <= tx.now),
+                )
+            )
+            return tx.execute(upsert.returning(leaders.c.holder)).first() is not None
+
+    def doomed(self, limit: int) -> tuple[Doomed, ...]:
+        with self._db.read() as tx:
+            rows = tx.all(
+                sa.select(doomed)
+                .where(
+                    doomed.c.after_ms <= tx.now,
+                    # Belt and braces: whatever a public name points at is never given away.
+                    ~sa.select(names.c.key).where(names.c.key == doomed.c.key).exists(),
+                )
+                .order_by(doomed.c.after_ms)
+                .limit(limit)
+            )
+            return tuple(doomed_from(row) for row in rows)
+
+    def forget_doomed(self, ids: tuple[int, ...]) -> None:
+        with self._db.write() as tx:
+            tx.execute(sa.delete(doomed).where(doomed.c.id.in_(ids), doomed.c.passes <= 1))
+            tx.execute(
+                sa.update(doomed)
+                .where(doomed.c.id.in_(ids))
+                .values(passes=doomed.c.passes - 1, after_ms=tx.now + SECOND_PASS_MS)
+            )
+
+
+def _expire_leases(tx: Transaction, max_kills: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
+    """A worker that stopped renewing is dead: its job is ready again, or a dead letter if workers keep dying of it."""
+    expired = tx.all(
+        sa.select(jobs)
+        .where(is_leased, jobs.c.lease_until_ms <= tx.now)
+        .order_by(jobs.c.video_id, jobs.c.id)  # videos are locked in one order by all sweepers
+        .limit(BATCH)
+    )
+    for seen in expired:
+        video = locked_video(tx, seen.video_id)
+        job = _still_expired(tx, seen)
+        if job is None:
+            continue
+        kills = job.kills + 1
+        if kills >= max_kills:
+            bury_job(tx, video, job, f"{kills} workers died while they had it", kills=kills)
+            repairs["dead_letter"] += 1
+        elif make_ready(tx, job, kills=kills, bell_at_ms=tx.now):
+            repairs["expired_lease"] += 1
+            bells[Lane(job.lane)] += 1
+
+
+def _still_expired(tx: Transaction, seen: Row) -> Row | None:
+    return tx.first(
+        sa.select(jobs)
+        .where(jobs.c.id == seen.id, jobs.c.token == seen.token, is_leased, jobs.c.lease_until_ms <= tx.now)
+        .with_for_update()
+    )
+
+
+def _publish_what_is_left(tx: Transaction, repairs: Counter[str], bells: Counter[Lane]) -> None:
+    """Every revision gets published: a `PUBLISH` job for each asset that has none under way. One that died is not
+    tried again."""
+    under_way = (
+        sa.select(jobs.c.id)
+        .where(
+            jobs.c.asset_id == assets.c.id,
+            jobs.c.video_id == assets.c.video_id,
+            jobs.c.kind == JobKind.PUBLISH,
+            jobs.c.state.in_([JobState.READY, JobState.LEASED, JobState.DEAD]),
+        )
+        .exists()
+    )
+    left = tx.all(
+        sa.select(assets.c.video_id, assets.c.id, assets.c.recipe)
+        .join(videos, sa.and_(videos.c.id == assets.c.video_id, videos.c.asset_id == assets.c.id))
+        .where(is_unpublished, videos.c.state.in_(WATCHABLE), ~under_way)
+        .order_by(assets.c.video_id)
+        .limit(BATCH)
+    )
+    for asset in left:
+        video = locked_video(tx, asset.video_id)
+        if video.asset_id != asset.id or video.state not in WATCHABLE:
+            continue
+        if ensure_publish_job(tx, video, recipe=asset.recipe):
+            repairs["missing_publish"] += 1
+            bells[Lane.PLAYABLE] += 1
+
+
+def _ring_again(tx: Transaction, stale_bell_ms: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
+    """Bells get lost, and nobody rings for a delay that has passed."""
+    unheard = sa.or_(jobs.c.bell_at_ms <= tx.now - stale_bell_ms, jobs.c.bell_at_ms < jobs.c.run_after_ms)
+    rung = tx.connection.execute(
+        sa.update(jobs)
+        .where(is_ready, jobs.c.run_after_ms <= tx.now, unheard)
+        .values(bell_at_ms=tx.now)
+        .returning(jobs.c.lane)
+    ).all()
+    for (lane,) in rung:
+        repairs["unheard_bell"] += 1
+        bells[Lane(lane)] += 1

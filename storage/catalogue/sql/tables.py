@@ -1,0 +1,255 @@
+"""The tables. Portable types only: one migration chain serves SQLite and PostgreSQL.
+
+Times are milliseconds since the epoch on the database's clock. Whole values (a source, a plan, a rung) are JSON as
+`storage.records` writes it; what queries ask for is columns.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Big = sa.BigInteger()
+Id = String(64)
+Name = String(255)
+Word = String(32)  # a value of one of our enums
+SerialId = sa.BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only in INTEGER PRIMARY KEY
+
+videos = Table(
+    "videos",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant", Id, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("lane", Word, nullable=False),
+    Column("asset_id", Id, nullable=False),  # the current one; no foreign key, as assets point back here
+    Column("upload_id", Id),
+    Column("filename", Text),
+    Column("source_key", Text, nullable=False),
+    Column("source_bytes", Big),
+    Column("received_bytes", Big, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("reason_code", String(64)),
+    Column("reason", Text),
+    Column("notes", Json, nullable=False),
+    Column("duration_ms", Big),
+    Column("created_at_ms", Big, nullable=False),
+    Column("updated_at_ms", Big, nullable=False),
+    Column("uploaded_at_ms", Big),
+    Column("playable_at_ms", Big),
+    Column("ready_at_ms", Big),
+    Index(None, "created_at_ms", "id"),
+    Index(None, "tenant", "created_at_ms", "id"),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False, index=True),
+    Column("tenant", Id, nullable=False),
+    Column("source_key", Text, nullable=False),
+    Column("length_bytes", Big),
+    Column("offset_bytes", Big, nullable=False),
+    Column("metadata_raw", Text),
+    Column("filename", Text),
+    Column("multipart_id", Text),
+    Column("tail_key", Text),
+    Column("tail_start", Big),
+    Column("tail_bytes", Big),
+    Column("state", Word, nullable=False),
+    Column("reason_code", String(64)),
+    Column("reason", Text),
+    Column("created_at_ms", Big, nullable=False),
+    Column("lifetime_ms", Big, nullable=False),
+    Column("expires_at_ms", Big, nullable=False),
+    # The single writer: who, until when, with which fencing token, and whether somebody waits for it.
+    Column("token", Integer, nullable=False),
+    Column("holder", Name),
+    Column("lease_until_ms", Big),
+    Column("let_go", Boolean, nullable=False),
+    Column("announced_at_ms", Big, nullable=False),  # the last `uploaded_bytes` event
+    Index(
+        "ix_uploads_open",
+        "expires_at_ms",
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    ),
+)
+
+upload_parts = Table(
+    "upload_parts",
+    metadata,
+    Column("upload_id", Id, ForeignKey("uploads.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("etag", Name, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False, index=True),
+    Column("recipe", Word, nullable=False),
+    Column("source", Json),
+    Column("plan", Json),
+    Column("storyboard", Json),
+    Column("revision", Integer, nullable=False),
+    Column("published_revision", Integer, nullable=False),
+    Column("stored_segments", Integer, nullable=False),  # of all renditions: what progress is measured by
+    Column("available_from_ms", Big, nullable=False),
+    Column("created_at_ms", Big, nullable=False),
+    Index(
+        "ix_assets_unpublished",
+        "id",
+        sqlite_where=sa.text("revision > published_revision"),
+        postgresql_where=sa.text("revision > published_revision"),
+    ),
+)
+
+renditions = Table(
+    "renditions",
+    metadata,
+    Column("asset_id", Id, ForeignKey("assets.id"), primary_key=True),
+    Column("name", Id, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("rung", Json),
+    Column("audio", Json),
+    Column("init_name", Name),
+    Column("init_size_bytes", Big),
+    Column("codecs", Name),
+    Column("timescale", Integer),
+    Column("fingerprint", Text),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("asset_id", Id, primary_key=True),
+    Column("rendition", Id, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", Name, nullable=False),
+    Column("start_ticks", Big, nullable=False),
+    Column("duration_ticks", Big, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("iframes", Json, nullable=False),  # [[offset, size, duration_ticks], …]
+    sa.ForeignKeyConstraint(["asset_id", "rendition"], ["renditions.asset_id", "renditions.name"]),
+    sqlite_with_rowid=False,
+)
+
+names = Table(
+    "names",
+    metadata,
+    Column("asset_id", Id, ForeignKey("assets.id"), primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("key", Text, nullable=False, index=True),
+    Column("content_type", Name, nullable=False),
+    Column("size_bytes", Big, nullable=False),
+    Column("immutable", Boolean, nullable=False),
+    Column("made_by", Word, nullable=False),  # kind of the job: each swaps its own names only
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("video_id", Id, ForeignKey("videos.id"), nullable=False),
+    Column("asset_id", Id, nullable=False),
+    Column("tenant", Id, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("lane", Word, nullable=False),
+    Column("urgency", Integer, nullable=False),  # the lane's rank, smallest first
+    Column("position", Integer, nullable=False),
+    Column("cost_cpu_ms", Big, nullable=False),
+    Column("spent_cpu_ms", Big),
+    Column("state", Word, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("recipe", Word, nullable=False),
+    Column("token", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("kills", Integer, nullable=False),
+    Column("worker", Name),
+    Column("reason", Text),
+    Column("created_at_ms", Big, nullable=False),
+    Column("run_after_ms", Big, nullable=False),
+    Column("lease_until_ms", Big),
+    Column("bell_at_ms", Big, nullable=False),  # when a bell was last rung for it
+    Column("finished_at_ms", Big),
+    Index(
+        "ix_jobs_ready",
+        "urgency",
+        "position",
+        "created_at_ms",
+        "id",
+        sqlite_where=sa.text("state = 'ready'"),
+        postgresql_where=sa.text("state = 'ready'"),
+    ),
+    Index(
+        "ix_jobs_leased",
+        "lease_until_ms",
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    ),
+    Index(
+        "uq_jobs_ready_publish",
+        "video_id",
+        unique=True,
+        sqlite_where=sa.text("kind = 'publish' AND state = 'ready'"),
+        postgresql_where=sa.text("kind = 'publish' AND state = 'ready'"),
+    ),
+    Index(None, "video_id", "state"),
+    Index(None, "created_at_ms"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", SerialId, primary_key=True, autoincrement=True),
+    Column("tenant", Id, nullable=False),
+    Column("video_id", Id, nullable=False),
+    Column("kind", Word, nullable=False),
+    Column("data", Json, nullable=False),
+    Column("at_ms", Big, nullable=False, index=True),
+    sqlite_autoincrement=True,  # ids only grow, also after old events are gone
+)
+
+doomed = Table(
+    "doomed",
+    metadata,
+    Column("id", SerialId, primary_key=True, autoincrement=True),
+    Column("prefix", Text, unique=True),
+    Column("key", Text, unique=True),
+    Column("after_ms", Big, nullable=False, index=True),
+    Column("passes", Integer, nullable=False),  # how often it is still to be dropped
+    sqlite_autoincrement=True,  # an id names one entry for good
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("name", Id, primary_key=True),
+    Column("holder", Name, nullable=False),
+    Column("until_ms", Big, nullable=False),
+)
+
+# Spelled out rather than bound: a planner uses a partial index only if it can read its condition in the query.
+is_ready = jobs.c.state == sa.literal_column("'ready'")
+is_leased = jobs.c.state == sa.literal_column("'leased'")
+is_publish = jobs.c.kind == sa.literal_column("'publish'")
+is_open = uploads.c.state == sa.literal_column("'open'")
+is_unpublished = assets.c.revision > assets.c.published_revision

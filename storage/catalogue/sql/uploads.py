@@ -1,0 +1,264 @@
+"""Uploads: one writer at a time by lease and token, an offset that only grows, and one way to complete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import keys
+from storage.blobs import StoredPart
+from storage.catalogue import NewUpload, Tail, Upload
+from storage.catalogue.sql.dooming import doom_key
+from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.moving import give_up, locked_video
+from storage.catalogue.sql.queueing import begin_inspection, insert_asset
+from storage.catalogue.sql.rows import Row, upload_from
+from storage.catalogue.sql.tables import is_open, upload_parts, uploads, videos
+from storage.errors import Conflict, IllegalTransition, NotFound, StaleLease, UploadBusy, UploadTerminated
+from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
+from storage.jobs import Job
+from storage.lifecycle import VideoState
+
+ANNOUNCE_EVERY_MS = 500
+"""Received bytes are told to watchers at most twice a second per upload."""
+
+
+class SqlUploads:
+    _db: Database
+
+    def create_upload(self, new: NewUpload) -> Upload:
+        upload_id, video_id, asset_id = new_upload_id(), new_video_id(), new_asset_id()
+        source_key = keys.source_key(video_id)
+        with self._db.write() as tx:
+            tx.execute(
+                sa.insert(videos).values(
+                    id=video_id,
+                    tenant=new.tenant,
+                    title=new.title,
+                    state=VideoState.UPLOADING,
+                    lane=new.lane,
+                    asset_id=asset_id,
+                    upload_id=upload_id,
+                    filename=new.filename,
+                    source_key=source_key,
+                    source_bytes=new.length_bytes,
+                    received_bytes=0,
+                    progress=0.0,
+                    notes=[],
+                    created_at_ms=tx.now,
+                    updated_at_ms=tx.now,
+                )
+            )
+            insert_asset(tx, asset_id=asset_id, video_id=video_id, recipe="")
+            tx.execute(
+                sa.insert(uploads).values(
+                    id=upload_id,
+                    video_id=video_id,
+                    tenant=new.tenant,
+                    source_key=source_key,
+                    length_bytes=new.length_bytes,
+                    offset_bytes=0,
+                    metadata_raw=new.metadata_raw,
+                    filename=new.filename,
+                    state="open",
+                    created_at_ms=tx.now,
+                    lifetime_ms=new.lifetime_ms,
+                    expires_at_ms=tx.now + new.lifetime_ms,
+                    token=0,
+                    let_go=False,
+                    announced_at_ms=tx.now,
+                )
+            )
+            tx.announce(locked_video(tx, video_id), "state", {"state": str(VideoState.UPLOADING), "progress": 0.0})
+            return _whole(tx, _row(tx, upload_id))
+
+    def upload(self, upload: UploadId) -> Upload:
+        with self._db.read() as tx:
+            return _whole(tx, _row(tx, upload))
+
+    # --- the writer's lease ------------------------------------------------------------------------------------------
+
+    def acquire_upload(self, upload: UploadId, holder: str, ttl_ms: int) -> int:
+        with self._db.write() as tx:
+            row = _row(tx, upload, lock=True)
+            _require_open(row)
+            free = row.holder in (None, holder) or row.lease_until_ms is None or row.lease_until_ms <= tx.now
+            if free:
+                token: int = row.token + 1
+                _set(tx, row, token=token, holder=holder, lease_until_ms=tx.now + ttl_ms, let_go=False)
+                return token
+            _set(tx, row, let_go=True)
+        # Raised outside: the wish must be committed for the holder to see it.
+        raise UploadBusy(retry_after_ms=max(0, row.lease_until_ms - tx.now))
+
+    def renew_upload(self, upload: UploadId, token: int, ttl_ms: int) -> bool:
+        with self._db.write() as tx:
+            row = _held(tx, upload, token)
+            _set(tx, row, lease_until_ms=tx.now + ttl_ms)
+            return not row.let_go
+
+    def release_upload(self, upload: UploadId, token: int) -> None:
+        with self._db.write() as tx:
+            tx.execute(
+                sa.update(uploads)
+                .where(uploads.c.id == upload, uploads.c.token == token)
+                .values(holder=None, lease_until_ms=None, let_go=False)
+            )
+
+    # --- the bytes ---------------------------------------------------------------------------------------------------
+
+    def begin_source(self, upload: UploadId, token: int, multipart_id: str) -> None:
+        with self._db.write() as tx:
+            _set(tx, _held(tx, upload, token), multipart_id=multipart_id)
+
+    def record_progress(
+        self, upload: UploadId, token: int, *, offset_bytes: int, new_parts: tuple[StoredPart, ...], tail: Tail | None
+    ) -> None:
+        with self._db.write() as tx:
+            video = locked_video(tx, _row(tx, upload).video_id)
+            row = _held(tx, upload, token)
+            if offset_bytes < row.offset_bytes:
+                raise Conflict("An upload's offset never goes back.", offset=row.offset_bytes, asked=offset_bytes)
+            if row.length_bytes is not None and offset_bytes > row.length_bytes:
+                raise Conflict("That is more than the upload's length.", length=row.length_bytes, asked=offset_bytes)
+            for part in new_parts:
+                _store_part(tx, upload, part)
+            due = tx.now - row.announced_at_ms >= ANNOUNCE_EVERY_MS or offset_bytes == row.length_bytes
+            announce = due and offset_bytes != video.received_bytes
+            _set(
+                tx,
+                row,
+                offset_bytes=offset_bytes,
+                tail_key=tail.key if tail else None,
+                tail_start=tail.start if tail else None,
+                tail_bytes=tail.size_bytes if tail else None,
+                expires_at_ms=tx.now + row.lifetime_ms,
+                announced_at_ms=tx.now if announce else row.announced_at_ms,
+            )
+            tx.execute(
+                sa.update(videos)
+                .where(videos.c.id == video.id)
+                .values(received_bytes=offset_bytes, updated_at_ms=tx.now)
+            )
+            if announce:
+                tx.announce(video, "uploaded_bytes", {"received_bytes": offset_bytes, "source_bytes": row.length_bytes})
+
+    def set_upload_length(self, upload: UploadId, token: int, length_bytes: int) -> None:
+        with self._db.write() as tx:
+            video = locked_video(tx, _row(tx, upload).video_id)
+            row = _held(tx, upload, token)
+            if row.length_bytes is not None and row.length_bytes != length_bytes:
+                raise Conflict("This upload's length is fixed already.", length=row.length_bytes, asked=length_bytes)
+            if length_bytes < row.offset_bytes:
+                raise Conflict("More bytes than that were sent.", offset=row.offset_bytes, asked=length_bytes)
+            _set(tx, row, length_bytes=length_bytes)
+            tx.execute(sa.update(videos).where(videos.c.id == video.id).values(source_bytes=length_bytes))
+
+    # --- the ends ----------------------------------------------------------------------------------------------------
+
+    def complete_upload(self, upload: UploadId, token: int, *, recipe: str) -> Job | None:
+        with self._db.write() as tx:
+            video = locked_video(tx, _row(tx, upload).video_id)
+            row = _row(tx, upload, lock=True)
+            if row.state == "completed":
+                return None
+            row = _held(tx, upload, token)
+            if row.length_bytes is None or row.offset_bytes != row.length_bytes:
+                raise Conflict("Bytes of this upload are missing.", offset=row.offset_bytes, length=row.length_bytes)
+            _set(
+                tx,
+                row,
+                state="completed",
+                holder=None,
+                lease_until_ms=None,
+                tail_key=None,
+                tail_start=None,
+                tail_bytes=None,
+            )
+            if row.tail_key is not None:
+                doom_key(tx, row.tail_key)
+            tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
+            return begin_inspection(
+                tx,
+                video,
+                asset_id=video.asset_id,
+                recipe=recipe,
+                uploaded_at_ms=tx.now,
+                received_bytes=row.length_bytes,
+                source_bytes=row.length_bytes,
+            )
+
+    def refuse_upload(self, upload: UploadId, code: str, sentence: str) -> None:
+        with self._db.write() as tx:
+            video = locked_video(tx, _row(tx, upload).video_id)
+            row = _row(tx, upload, lock=True)
+            if row.state == "refused":
+                return
+            if row.state != "open":
+                raise IllegalTransition(f"An upload that is {row.state} cannot be refused.", state=row.state)
+            give_up(tx, video, VideoState.REJECTED, code, sentence)
+
+    def terminate_upload(self, upload: UploadId) -> Upload:
+        with self._db.write() as tx:
+            video = locked_video(tx, _row(tx, upload).video_id)
+            row = _row(tx, upload, lock=True)
+            if row.state == "completed":
+                raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
+            if video.state != VideoState.DELETED:
+                give_up(tx, video, VideoState.DELETED, row.reason_code or "upload_terminated", row.reason)
+            _set(tx, row, state="terminated")
+            return _whole(tx, _row(tx, upload))  # parts and tail stay known: they are to be dropped
+
+    def expired_uploads(self, limit: int) -> tuple[Upload, ...]:
+        with self._db.read() as tx:
+            rows = tx.all(
+                sa.select(uploads)
+                .where(
+                    is_open,
+                    uploads.c.expires_at_ms <= tx.now,
+                    sa.or_(uploads.c.lease_until_ms.is_(None), uploads.c.lease_until_ms <= tx.now),
+                )
+                .order_by(uploads.c.expires_at_ms)
+                .limit(limit)
+            )
+            return tuple(_whole(tx, row) for row in rows)
+
+
+def _row(tx: Transaction, upload: str, *, lock: bool = False) -> Row:
+    query = sa.select(uploads).where(uploads.c.id == upload)
+    row = tx.first(query.with_for_update() if lock else query)
+    if row is None:
+        raise NotFound("There is no such upload.")
+    return row
+
+
+def _whole(tx: Transaction, row: Row) -> Upload:
+    parts = tx.all(sa.select(upload_parts).where(upload_parts.c.upload_id == row.id).order_by(upload_parts.c.number))
+    return upload_from(row, parts)
+
+
+def _require_open(row: Row) -> None:
+    if row.state == "terminated":
+        raise UploadTerminated
+    if row.state != "open":
+        raise Conflict(f"This upload is {row.state}: nothing can be added to it.", state=row.state)
+
+
+def _held(tx: Transaction, upload: str, token: int) -> Row:
+    """The upload's row, locked, if ``token`` is its writer's; raises `StaleLease` otherwise. A lease that ran out is
+    still good as long as nobody took it over."""
+    row = _row(tx, upload, lock=True)
+    if row.state != "open" or row.token != token or row.holder is None:
+        raise StaleLease("Another request writes to this upload now.", state=row.state)
+    return row
+
+
+def _set(tx: Transaction, row: Row, **values: Any) -> None:
+    tx.execute(sa.update(uploads).where(uploads.c.id == row.id).values(**values))
+
+
+def _store_part(tx: Transaction, upload: str, part: StoredPart) -> None:
+    values = {"etag": part.etag, "size_bytes": part.size_bytes}
+    insert = tx.insert(upload_parts).values(upload_id=upload, number=part.number, **values)
+    tx.execute(insert.on_conflict_do_update(index_elements=["upload_id", "number"], set_=values))

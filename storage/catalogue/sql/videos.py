@@ -1,0 +1,197 @@
+"""Videos, their assets and public names, and the events that tell of them."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from storage.catalogue import Asset, Event, Video, VideoFilter
+from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.moving import drop_asset, give_up, locked_video
+from storage.catalogue.sql.queueing import begin_inspection, insert_asset
+from storage.catalogue.sql.rows import (
+    Row,
+    asset_from,
+    event_from,
+    name_from,
+    rendition_from,
+    segment_from,
+    video_from,
+)
+from storage.catalogue.sql.tables import assets, events, names, renditions, segments, videos
+from storage.errors import IllegalTransition, InvalidRequest, NotFound
+from storage.ids import AssetId, TenantId, VideoId, new_asset_id
+from storage.jobs import Job, PublishedName, Segment
+from storage.lifecycle import VideoState
+
+PUBLIC = (VideoState.PLAYABLE, VideoState.READY)
+"""States in which a video's public names answer."""
+
+_CURSOR = re.compile(r"(\d{1,16})-([0-9a-z]{1,64})")
+
+
+class SqlVideos:
+    _db: Database
+
+    def video(self, video: VideoId) -> Video:
+        with self._db.read() as tx:
+            return _video(tx, video)
+
+    def videos(
+        self, where: VideoFilter, *, limit: int = 50, after: str | None = None
+    ) -> tuple[tuple[Video, ...], str | None]:
+        query = _filtered(where)
+        if after is not None:
+            query = query.where(sa.tuple_(videos.c.created_at_ms, videos.c.id) < sa.tuple_(*_parse_cursor(after)))
+        newest_first = query.order_by(videos.c.created_at_ms.desc(), videos.c.id.desc())
+        with self._db.read() as tx:
+            rows = tx.all(newest_first.limit(limit + 1))  # one more than asked for: is there a next page?
+            page = rows[:limit]
+            public = _published_names(tx, page)
+        more = len(rows) > limit and page
+        cursor = f"{page[-1].created_at_ms}-{page[-1].id}" if more else None
+        return tuple(video_from(row, public[row.asset_id]) for row in page), cursor
+
+    def asset(self, asset: AssetId, *, with_segments: bool = True) -> Asset:
+        with self._db.read() as tx:
+            row = tx.first(sa.select(assets).where(assets.c.id == asset))
+            if row is None:
+                raise NotFound("There is no such asset.", asset_id=asset)
+            stored = _segments(tx, asset) if with_segments else {}
+            listed = tx.all(sa.select(renditions).where(renditions.c.asset_id == asset).order_by(renditions.c.position))
+            public = tx.all(sa.select(names).where(names.c.asset_id == asset).order_by(names.c.name))
+        return asset_from(
+            row,
+            tuple(rendition_from(rendition, tuple(stored.get(rendition.name, ()))) for rendition in listed),
+            tuple(name_from(name) for name in public),
+        )
+
+    def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
+        query = (
+            sa.select(videos.c.asset_id.label("asset"), names)
+            .outerjoin(names, sa.and_(names.c.asset_id == videos.c.asset_id, names.c.name == name))
+            .where(videos.c.id == video, videos.c.state.in_(PUBLIC))
+        )
+        with self._db.read() as tx:
+            row = tx.first(query)
+        if row is None:
+            raise NotFound
+        return AssetId(row.asset), name_from(row) if row.name is not None else None
+
+    # --- what people do with a video ---------------------------------------------------------------------------------
+
+    def rename_video(self, video: VideoId, title: str) -> Video:
+        with self._db.write() as tx:
+            row = locked_video(tx, video)
+            if row.state == VideoState.DELETED:
+                raise IllegalTransition("A deleted video cannot be renamed.", video_id=video)
+            if row.title != title:
+                tx.execute(sa.update(videos).where(videos.c.id == video).values(title=title, updated_at_ms=tx.now))
+                tx.announce(row, "title", {"title": title})
+            return _video(tx, video)
+
+    def cancel_video(self, video: VideoId) -> Video:
+        with self._db.write() as tx:
+            row = locked_video(tx, video)
+            if (row.state, row.reason_code) != (VideoState.FAILED, "cancelled"):
+                give_up(tx, row, VideoState.FAILED, "cancelled", "This video was cancelled.")
+            return _video(tx, video)
+
+    def retry_video(self, video: VideoId, *, recipe: str) -> Job:
+        with self._db.write() as tx:
+            row = locked_video(tx, video)
+            if row.uploaded_at_ms is None:
+                raise IllegalTransition("This video was never uploaded whole: upload it again.", video_id=video)
+            asset_id = new_asset_id()
+            insert_asset(tx, asset_id=asset_id, video_id=video, recipe=recipe)
+            job = begin_inspection(
+                tx,
+                row,
+                asset_id=asset_id,
+                recipe=recipe,
+                progress=0.0,
+                reason_code=None,
+                reason=None,
+                notes=[],
+                duration_ms=None,
+                playable_at_ms=None,
+            )
+            drop_asset(tx, row.asset_id)
+            return job
+
+    def delete_video(self, video: VideoId) -> Video:
+        with self._db.write() as tx:
+            row = locked_video(tx, video)
+            if row.state != VideoState.DELETED:
+                give_up(tx, row, VideoState.DELETED, row.reason_code, row.reason)
+            return _video(tx, video)
+
+    def reject_video(self, video: VideoId, code: str, sentence: str) -> None:
+        with self._db.write() as tx:
+            give_up(tx, locked_video(tx, video), VideoState.REJECTED, code, sentence)
+
+    def fail_video(self, video: VideoId, code: str, sentence: str) -> None:
+        with self._db.write() as tx:
+            give_up(tx, locked_video(tx, video), VideoState.FAILED, code, sentence)
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def events_after(self, event_id: int, *, tenant: TenantId | None = None, limit: int = 500) -> tuple[Event, ...]:
+        query = sa.select(events).where(events.c.id > event_id).order_by(events.c.id).limit(limit)
+        if tenant is not None:
+            query = query.where(events.c.tenant == tenant)
+        with self._db.read() as tx:
+            return tuple(event_from(row) for row in tx.all(query))
+
+    def last_event_id(self) -> int:
+        with self._db.read() as tx:
+            return tx.scalar(sa.select(sa.func.max(events.c.id))) or 0
+
+
+def _video(tx: Transaction, video: str) -> Video:
+    row = tx.first(sa.select(videos).where(videos.c.id == video))
+    if row is None:
+        raise NotFound("There is no such video.", video_id=video)
+    return video_from(row, _published_names(tx, [row])[row.asset_id])
+
+
+def _published_names(tx: Transaction, rows: Sequence[Row]) -> defaultdict[str, frozenset[str]]:
+    """Public names that answer now, by asset."""
+    public = [row.asset_id for row in rows if row.state in PUBLIC]
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    if public:
+        for row in tx.all(sa.select(names.c.asset_id, names.c.name).where(names.c.asset_id.in_(public))):
+            found[row.asset_id].add(row.name)
+    return defaultdict(frozenset, {asset: frozenset(its) for asset, its in found.items()})
+
+
+def _segments(tx: Transaction, asset: str) -> dict[str, list[Segment]]:
+    by_rendition: defaultdict[str, list[Segment]] = defaultdict(list)
+    for row in tx.all(
+        sa.select(segments).where(segments.c.asset_id == asset).order_by(segments.c.rendition, segments.c.number)
+    ):
+        by_rendition[row.rendition].append(segment_from(row))
+    return by_rendition
+
+
+def _filtered(where: VideoFilter) -> sa.Select[tuple[object, ...]]:
+    query = sa.select(videos)
+    if where.tenant is not None:
+        query = query.where(videos.c.tenant == where.tenant)
+    if where.states:
+        query = query.where(videos.c.state.in_(where.states))
+    if where.text:
+        query = query.where(videos.c.title.icontains(where.text, autoescape=True))
+    if not where.include_deleted and VideoState.DELETED not in where.states:
+        query = query.where(videos.c.state != VideoState.DELETED)
+    return query
+
+
+def _parse_cursor(cursor: str) -> tuple[int, str]:
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidRequest("That is not a cursor of ours.", cursor=cursor[:80])
+    return int(match[1]), match[2]
