@@ -1,0 +1,107 @@
+// One small face over four players, so that every test asks the same questions of each.
+// A player is {load(url), levels(), choose(index), level(), stop()}; rungs are ordered by height, lowest first.
+
+const video = document.getElementById("video");
+const seen = { errors: [], firstFrameMs: null, waiting: 0, startedAt: 0 };
+
+video.addEventListener("error", () => seen.errors.push(`media element: ${video.error && video.error.message}`));
+video.addEventListener("waiting", () => { seen.waiting += 1; });
+
+const byHeight = (a, b) => a.height - b.height;
+
+function hlsPlayer() {
+  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false });
+  hls.on(Hls.Events.ERROR, (_, data) => {
+    if (data.fatal || data.details !== "bufferStalledError") seen.errors.push(`hls.js: ${data.details} fatal=${data.fatal}`);
+  });
+  const order = () => hls.levels.map((level, index) => ({ index, height: level.height })).sort(byHeight);
+  return {
+    load: (url) => new Promise((resolve) => {
+      hls.on(Hls.Events.MANIFEST_PARSED, () => resolve());
+      hls.loadSource(url);
+      hls.attachMedia(video);
+    }),
+    levels: () => order().map((level) => level.height),
+    choose: (position) => { hls.currentLevel = order()[position].index; },
+    level: () => order().findIndex((level) => level.index === hls.currentLevel),
+    stop: () => hls.destroy(),
+  };
+}
+
+function shakaPlayer() {
+  shaka.polyfill.installAll();
+  const player = new shaka.Player();
+  player.addEventListener("error", (event) => seen.errors.push(`shaka-player: ${event.detail.code} ${event.detail.message || ""}`));
+  const order = () => player.getVariantTracks().slice().sort(byHeight);
+  return {
+    load: async (url) => { await player.attach(video); await player.load(url); },
+    levels: () => order().map((track) => track.height),
+    choose: (position) => {
+      player.configure({ abr: { enabled: false } });
+      player.selectVariantTrack(order()[position], /* clearBuffer= */ true);
+    },
+    level: () => order().findIndex((track) => track.active),
+    stop: () => player.destroy(),
+  };
+}
+
+function dashPlayer() {
+  const player = dashjs.MediaPlayer().create();
+  player.on(dashjs.MediaPlayer.events.ERROR, (event) => seen.errors.push(`dash.js: ${event.error && event.error.message}`));
+  const order = () => player.getRepresentationsByType("video").slice().sort(byHeight);
+  return {
+    load: (url) => new Promise((resolve) => {
+      player.on(dashjs.MediaPlayer.events.STREAM_INITIALIZED, () => resolve());
+      player.updateSettings({ streaming: { cacheInitSegments: true } });
+      player.initialize(video, url, false);
+    }),
+    levels: () => order().map((representation) => representation.height),
+    choose: (position) => {
+      player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } }, buffer: { fastSwitchEnabled: true } } });
+      player.setRepresentationForTypeById("video", order()[position].id, true);
+    },
+    level: () => {
+      const current = player.getCurrentRepresentationForType("video");
+      return order().findIndex((representation) => current && representation.id === current.id);
+    },
+    stop: () => player.destroy(),
+  };
+}
+
+function nativePlayer() {
+  return {
+    load: async (url) => { video.src = url; },
+    levels: () => [], choose: () => {}, level: () => -1,
+    stop: () => { video.removeAttribute("src"); video.load(); },
+  };
+}
+
+const makers = { "hls.js": hlsPlayer, "shaka-player": shakaPlayer, "dash.js": dashPlayer, native: nativePlayer };
+let player = null;
+
+window.ladder = {
+  /** Load `url` with the player of that name; the rung at position `level` (lowest 0) from the first byte on, if given. */
+  async load(kind, url, level = null) {
+    seen.startedAt = performance.now();
+    video.requestVideoFrameCallback(() => { seen.firstFrameMs = performance.now() - seen.startedAt; });
+    player = makers[kind]();
+    await player.load(url);
+    if (level !== null) player.choose(level);
+  },
+  play: (rate = 1) => { video.playbackRate = rate; return video.play(); },
+  pause: () => video.pause(),
+  seek: (seconds) => { video.currentTime = seconds; },
+  choose: (level) => player.choose(level),
+  levels: () => player.levels(),
+  stop: () => player.stop(),
+  report() {
+    const quality = video.getVideoPlaybackQuality();
+    const buffered = [];
+    for (let i = 0; i < video.buffered.length; i += 1) buffered.push([video.buffered.start(i), video.buffered.end(i)]);
+    return {
+      ...seen, buffered, level: player.level(), time: video.currentTime, ended: video.ended, paused: video.paused,
+      duration: video.duration, width: video.videoWidth, height: video.videoHeight, seeking: video.seeking,
+      readyState: video.readyState, frames: quality.totalVideoFrames, dropped: quality.droppedVideoFrames,
+    };
+  },
+};

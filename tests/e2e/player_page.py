@@ -1,0 +1,89 @@
+"""Drives one of the players in Debian's Chromium through the page in ``pages/``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the media element and the player say of themselves."""
+
+    errors: list[str]
+    first_frame_ms: float | None
+    waiting: int
+    buffered: list[tuple[float, float]]
+    level: int
+    time: float
+    ended: bool
+    width: int
+    height: int
+    frames: int
+    dropped: int
+    duration: float
+
+
+class PlayerPage:
+    def __init__(self, page: Page, base_url: str) -> None:
+        self._page = page
+        self.console: list[str] = []
+        page.on("console", lambda message: self.console.append(message.text))
+        page.goto(f"{base_url}/players.html")
+
+    def load(self, player: str, url: str, *, level: int | None = None) -> None:
+        self._page.evaluate("([player, url, level]) => ladder.load(player, url, level)", [player, url, level])
+
+    def play(self, rate: float = 1.0) -> None:
+        self._page.evaluate("(rate) => ladder.play(rate)", rate)
+
+    def seek(self, seconds: float) -> None:
+        self._page.evaluate("(seconds) => ladder.seek(seconds)", seconds)
+
+    def choose(self, level: int) -> None:
+        self._page.evaluate("(level) => ladder.choose(level)", level)
+
+    def levels(self) -> list[int]:
+        heights: list[int] = self._page.evaluate("() => ladder.levels()")
+        return heights
+
+    def report(self) -> Report:
+        facts: dict[str, Any] = self._page.evaluate("() => ladder.report()")
+        return Report(
+            errors=facts["errors"],
+            first_frame_ms=facts["firstFrameMs"],
+            waiting=facts["waiting"],
+            buffered=[(start, end) for start, end in facts["buffered"]],
+            level=facts["level"],
+            time=facts["time"],
+            ended=facts["ended"],
+            width=facts["width"],
+            height=facts["height"],
+            frames=facts["frames"],
+            dropped=facts["dropped"],
+            duration=facts["duration"],
+        )
+
+    def until(self, true_of: Callable[[Report], bool], what: str, timeout_s: float = 60) -> Report:
+        """The first report of which ``true_of`` holds. Errors end the wait at once: they will be in the report."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            report = self.report()
+            if true_of(report) or report.errors:
+                return report
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the player never came to {what}: {report}; console: {self.console[-10:]}")
+            self._page.wait_for_timeout(50)
+
+    def until_time(self, seconds: float) -> Report:
+        return self.until(lambda report: report.time >= seconds, f"{seconds} s")
+
+    def until_ended(self) -> Report:
+        return self.until(lambda report: report.ended, "the end")
+
+    def until_height(self, height: int) -> Report:
+        return self.until(lambda report: report.height == height, f"a picture of height {height}")
