@@ -36,6 +36,9 @@ class VideoTrack:
     color_range: str | None = None
     field_order: FieldOrder = FieldOrder.UNKNOWN
     bit_rate_bps: int | None = None
+    mirrored: bool = False  # the display matrix flips as well as rotates
+    steady: bool = True  # nine in ten pictures follow each other at ``frame_rate``
+    keyframe_interval: Fraction | None = None  # the longest distance between keyframes, in seconds
 
     @property
     def display_size(self) -> tuple[int, int]:

@@ -1,0 +1,81 @@
+"""From a plan to jobs: what is done, in which lane, and in which order. Pure."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from storage.jobs import JobKind, Lane, NewJob
+from storage.media.ladder import AudioPiece, Chunk, EncodePlan, Rung
+from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+
+# Estimates, for fairness between tenants and for waking the right number of workers; nothing depends on their being
+# exact. Measured on 1080p film: x264 veryfast with scaling, decoding included once per chunk.
+ENCODE_MS_PER_MEGAPIXEL = 20
+DECODE_MS_PER_MEGAPIXEL = 6
+AUDIO_MS_PER_SECOND = 30
+THUMBNAILS_MS_PER_SECOND = 20
+START_MS = 200  # what starting a tool costs
+
+
+def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
+    """All jobs that make ``plan``, except publishing, in the order in which they should be claimed.
+
+    What makes the video playable goes to the ``playable`` lane: the fast-start rungs of chunk 0 and the first piece of
+    each sound. The rest follows in the video's own ``lane``: the other rungs of chunk 0, the thumbnails, and then
+    chunks and pieces by time, so that what is listed grows from the start of the film.
+    """
+    jobs = [*_fast_start(plan), *_rest_of_first_chunk(plan, lane), _thumbnails(plan, lane), *_by_time(plan, lane)]
+    return tuple(
+        NewJob(kind=job.kind, lane=job.lane, payload=job.payload, order=order, cost_cpu_ms=job.cost_cpu_ms)
+        for order, job in enumerate(jobs)
+    )
+
+
+def _fast_start(plan: EncodePlan) -> list[NewJob]:
+    rungs = tuple(rung for rung in plan.ladder.rungs if rung.name in plan.ladder.fast_start)
+    return [_encode(plan, plan.chunks[0], rungs, Lane.PLAYABLE), *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE)]
+
+
+def _rest_of_first_chunk(plan: EncodePlan, lane: Lane) -> list[NewJob]:
+    rungs = tuple(rung for rung in plan.ladder.rungs if rung.name not in plan.ladder.fast_start)
+    return [_encode(plan, plan.chunks[0], rungs, lane)] if rungs else []
+
+
+def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
+    starting: list[tuple[int, list[NewJob]]] = [
+        (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in plan.chunks[1:]
+    ]
+    starting += [(piece.first_segment, _audio(plan, (piece,), lane)) for piece in plan.audio_pieces[1:]]
+    starting.sort(key=lambda pair: pair[0])  # stable: of one time, video first
+    return [job for _, jobs in starting for job in jobs]
+
+
+def _encode(plan: EncodePlan, chunk: Chunk, rungs: tuple[Rung, ...], lane: Lane) -> NewJob:
+    megapixels = Fraction(sum(rung.width * rung.height for rung in rungs), 1_000_000)
+    top = plan.ladder.rungs[-1]
+    decoded = Fraction(top.width * top.height, 1_000_000)
+    work = len(chunk.frames) * (megapixels * ENCODE_MS_PER_MEGAPIXEL + decoded * DECODE_MS_PER_MEGAPIXEL)
+    payload = {"chunk": chunk.index, "rungs": [rung.name for rung in rungs]}
+    return NewJob(kind=JobKind.ENCODE, lane=lane, payload=payload, cost_cpu_ms=START_MS + round(work))
+
+
+def _audio(plan: EncodePlan, pieces: tuple[AudioPiece, ...], lane: Lane) -> list[NewJob]:
+    return [
+        NewJob(
+            kind=JobKind.AUDIO,
+            lane=lane,
+            payload={"rendition": rendition.name, "piece": piece.index},
+            cost_cpu_ms=START_MS + _audio_ms(piece),
+        )
+        for piece in pieces
+        for rendition in plan.audio
+    ]
+
+
+def _audio_ms(piece: AudioPiece) -> int:
+    return len(piece.frames) * AAC_FRAME_SAMPLES * AUDIO_MS_PER_SECOND // AUDIO_RATE_HZ
+
+
+def _thumbnails(plan: EncodePlan, lane: Lane) -> NewJob:
+    work = round(plan.duration * THUMBNAILS_MS_PER_SECOND)
+    return NewJob(kind=JobKind.THUMBNAILS, lane=lane, cost_cpu_ms=2 * START_MS + work)

@@ -1,0 +1,62 @@
+"""Which sound is made, and in which pieces. Pure."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from storage.media.ladder import AudioPiece, AudioRendition, Ladder
+from storage.media.languages import language_name
+from storage.media.source import AudioTrack
+from storage.media.time import FrameRange, audio_frames_until, audio_segment_frames
+from workers.planning.chunks import even_parts
+from workers.planning.policy import AudioPolicy, ChunkPolicy
+
+
+def plan_audio(tracks: tuple[AudioTrack, ...], policy: AudioPolicy) -> tuple[AudioRendition, ...]:
+    """One rendition per language: its default track, or its first. Exactly one of them is the default one."""
+    chosen: dict[str, AudioTrack] = {}
+    for track in tracks:
+        if track.language not in chosen or (track.default and not chosen[track.language].default):
+            chosen[track.language] = track
+    kept = sorted(chosen.values(), key=lambda track: (not track.default, track.index))[: policy.most_renditions]
+    return tuple(
+        AudioRendition(
+            name=f"audio-{track.language}",
+            track_index=track.index,
+            language=track.language,
+            channels=min(2, max(1, track.channels)),
+            bit_rate_bps=policy.mono_rate_bps if track.channels == 1 else policy.stereo_rate_bps,
+            default=number == 0,
+            label=language_name(track.language),
+        )
+        for number, track in enumerate(kept)
+    )
+
+
+def total_audio_frames(total_frames: int, ladder: Ladder) -> int:
+    """AAC frames that cover the video, and at least one for each of its segments: a last segment of a single picture
+    may be shorter than an AAC frame."""
+    segments = -(-total_frames // ladder.segment_frames)
+    to_the_end = audio_frames_until(Fraction(total_frames) / ladder.frame_rate)
+    return max(to_the_end, audio_frames_until((segments - 1) * ladder.segment_seconds) + 1)
+
+
+def plan_audio_pieces(total_frames: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[AudioPiece, ...]:
+    """Pieces that tile the sound, each of whole segments: a short first one, so that it plays soon, then even ones."""
+    segments = -(-total_frames // ladder.segment_frames)
+    audio_frames = total_audio_frames(total_frames, ladder)
+    first_size = min(segments, _segments_in(policy.first_audio_piece_s, ladder))
+    sizes = [first_size, *even_parts(segments - first_size, _segments_in(policy.audio_piece_s, ladder))]
+    pieces, first = [], 0
+    for index, size in enumerate(sizes):
+        frames = FrameRange(
+            audio_segment_frames(first, ladder.segment_seconds, audio_frames).start,
+            audio_segment_frames(first + size - 1, ladder.segment_seconds, audio_frames).stop,
+        )
+        pieces.append(AudioPiece(index=index, frames=frames, first_segment=first, stop_segment=first + size))
+        first += size
+    return tuple(pieces)
+
+
+def _segments_in(seconds: int, ladder: Ladder) -> int:
+    return max(1, round(seconds / ladder.segment_seconds))

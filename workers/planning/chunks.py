@@ -1,0 +1,52 @@
+"""The time line cut into units of work. Pure; everything counts output frames and whole segments."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from storage.media.ladder import Chunk, Ladder
+from storage.media.time import FrameRange
+from workers.planning.policy import ChunkPolicy
+
+
+def total_frames(duration: Fraction, frame_rate: Fraction) -> int:
+    """How many output frames show ``duration`` seconds: at least one, for a film of a single picture too."""
+    return max(1, round(duration * frame_rate))
+
+
+def plan_chunks(total: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[Chunk, ...]:
+    """Chunks that tile ``total`` output frames: one segment, then growing ones, then the rest in even parts.
+
+    All are whole segments but the last, which takes a last segment of less than half length along: it would not be worth
+    starting a tool for. So none is longer than the policy says by more than that, unless a single segment is.
+    """
+    whole, rest = divmod(total, ladder.segment_frames)
+    takes_rest_along = whole > 1 and 0 < 2 * rest < ladder.segment_frames
+    longest = max(1, int(policy.longest_chunk_s / ladder.segment_seconds))
+    sizes = _sizes(whole + (1 if rest and not takes_rest_along else 0), longest, policy.growth)
+    if takes_rest_along:
+        sizes[-1] += 1
+    chunks, first = [], 0
+    for index, size in enumerate(sizes):
+        frames = FrameRange(first * ladder.segment_frames, min((first + size) * ladder.segment_frames, total))
+        chunks.append(Chunk(index=index, frames=frames, first_segment=first))
+        first += size
+    return tuple(chunks)
+
+
+def _sizes(segments: int, longest: int, growth: int) -> list[int]:
+    sizes: list[int] = []
+    size, left = 1, segments
+    # Once less than one and a half chunks are left, they are shared out evenly: a small last chunk would make one
+    # worker start late for little, and a long one would be waited for by all.
+    while left and (not sizes or 2 * left >= 3 * size):
+        sizes.append(size)
+        left -= size
+        size = min(size * growth, longest)
+    return sizes + even_parts(left, size)
+
+
+def even_parts(length: int, longest: int) -> list[int]:
+    """``length`` in as few parts of at most ``longest`` as possible, as equal as possible, larger ones first."""
+    count = -(-length // longest)
+    return [length // count + (1 if number < length % count else 0) for number in range(count)]

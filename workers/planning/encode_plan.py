@@ -1,0 +1,99 @@
+"""Everything that will be made of a source, decided once: the planners put together. Pure."""
+
+from __future__ import annotations
+
+from storage.errors import UnsupportedSource
+from storage.media.colour import HDR_TRANSFERS
+from storage.media.ladder import RECIPE, EncodePlan
+from storage.media.source import FieldOrder, Note, Source, VideoTrack
+from storage.media.time import MAX_FRAME_RATE
+from workers.planning.audio import plan_audio, plan_audio_pieces, total_audio_frames
+from workers.planning.chunks import plan_chunks, total_frames
+from workers.planning.ladder import plan_ladder
+from workers.planning.policy import Policy, SourceLimits
+
+
+def plan_encode(source: Source, policy: Policy) -> EncodePlan:
+    """The plan for ``source``. Raises `UnsupportedSource` for one that `SourceLimits` refuse or that has no picture."""
+    video = accepted(source, policy.limits)
+    ladder = plan_ladder(video, policy.ladder)
+    total = total_frames(source.duration, ladder.frame_rate)
+    audio = plan_audio(source.audio, policy.audio)
+    return EncodePlan(
+        recipe=RECIPE,
+        ladder=ladder,
+        total_frames=total,
+        chunks=plan_chunks(total, ladder, policy.chunks),
+        audio=audio,
+        audio_pieces=plan_audio_pieces(total, ladder, policy.chunks) if audio else (),
+        audio_frames=total_audio_frames(total, ladder) if audio else 0,
+    )
+
+
+def accepted(source: Source, limits: SourceLimits) -> VideoTrack:
+    """The video track of ``source``, if nothing about it is absurd; raises `UnsupportedSource` otherwise."""
+    video = source.video
+    if video is None:
+        raise UnsupportedSource("This file has sound but no picture.", reason_code="audio_only")
+    tracks = 1 + len(source.audio) + len(source.others)
+    if tracks > limits.most_tracks:
+        raise UnsupportedSource(
+            f"This file has {tracks} tracks; {limits.most_tracks} are the most we read.", reason_code="too_many_tracks"
+        )
+    sides = (video.width, video.height, *video.display_size)
+    size = f"{video.width}x{video.height}"
+    if min(sides) < limits.smallest_side:
+        raise UnsupportedSource(
+            f"The picture is {size} pixels: too small to be a video ({limits.smallest_side} a side is the least).",
+            reason_code="picture_too_small",
+        )
+    area = max(video.width * video.height, video.display_size[0] * video.display_size[1])
+    if max(sides) > limits.largest_side or area > limits.most_pixels:
+        raise UnsupportedSource(f"The picture is {size} pixels: too large for us.", reason_code="picture_too_large")
+    if source.duration > limits.longest_s:
+        raise UnsupportedSource(
+            f"This video claims to last {float(source.duration / 3600):.0f} hours; {limits.longest_s // 3600} are the"
+            " most we take.",
+            reason_code="too_long",
+        )
+    return video
+
+
+def plan_notes(source: Source, plan: EncodePlan) -> tuple[Note, ...]:
+    """What the plan changes about the source that its owner should know."""
+    if source.video is None:
+        return ()
+    return (*_picture_notes(source.video, plan), *_sound_notes(source, plan))
+
+
+def _picture_notes(video: VideoTrack, plan: EncodePlan) -> list[Note]:
+    notes = []
+    rate = f"{float(plan.ladder.frame_rate):.5g} frames per second"
+    if not video.steady:
+        sentence = f"The frame rate varies: it is evened out to {rate}."
+        notes.append(Note(code="frame_rate_evened", sentence=sentence))
+    elif video.frame_rate > MAX_FRAME_RATE * 101 / 100:
+        sentence = f"The frame rate is lowered from {float(video.frame_rate):.5g} to {rate}."
+        notes.append(Note(code="frame_rate_lowered", sentence=sentence))
+    if video.field_order is FieldOrder.INTERLACED:
+        notes.append(Note(code="deinterlaced", sentence="The picture is interlaced: its fields are made into frames."))
+    if video.color_transfer in HDR_TRANSFERS:
+        notes.append(
+            Note(code="tone_mapped", sentence="The picture is HDR: its colours are mapped to standard dynamic range.")
+        )
+    elif video.bit_depth > 8:
+        notes.append(Note(code="reduced_depth", sentence=f"Colours are reduced from {video.bit_depth} to 8 bits."))
+    top = plan.ladder.rungs[-1]
+    if min(video.display_size) - min(top.width, top.height) > 1:
+        notes.append(Note(code="scaled_down", sentence=f"The picture is scaled down to {top.width}x{top.height}."))
+    return notes
+
+
+def _sound_notes(source: Source, plan: EncodePlan) -> list[Note]:
+    notes = []
+    used = {rendition.track_index: rendition for rendition in plan.audio}
+    if any(track.channels > 2 and track.index in used for track in source.audio):
+        notes.append(Note(code="downmixed", sentence="Surround sound is mixed down to stereo."))
+    if len(used) < len(source.audio):
+        notes.append(Note(code="audio_left_out", sentence="Of several sound tracks in one language one was used."))
+    return notes

@@ -1,0 +1,99 @@
+"""What we make of a source, as numbers: caps, qualities, chunk sizes, limits. One file to read, and to argue about.
+
+Rates and CRFs are for H.264 at 24–30 frames per second and 16:9; the planners scale them to other shapes and rates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungRule:
+    """A step of the ladder. ``short_side`` in pixels: the height of a landscape picture, the width of a portrait one."""
+
+    short_side: int
+    crf: int
+    max_rate_bps: int
+
+    @property
+    def pixels(self) -> Fraction:
+        """Area of this step at 16:9: what its rate is meant for."""
+        return Fraction(self.short_side * self.short_side * 16, 9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LadderPolicy:
+    """Rules of the ladder. The defaults are policy version 1."""
+
+    rules: tuple[RungRule, ...] = (
+        RungRule(short_side=240, crf=23, max_rate_bps=300_000),
+        RungRule(short_side=360, crf=23, max_rate_bps=700_000),
+        RungRule(short_side=480, crf=23, max_rate_bps=1_200_000),
+        RungRule(short_side=720, crf=22, max_rate_bps=2_800_000),
+        RungRule(short_side=1080, crf=22, max_rate_bps=5_000_000),
+        RungRule(short_side=1440, crf=23, max_rate_bps=9_000_000),
+        RungRule(short_side=2160, crf=24, max_rate_bps=16_000_000),
+    )
+    preset: str = "veryfast"  # x264
+    floor_rate_bps: int = 300_000  # the lowest rung never asks for more: there is one for every network
+    fast_rate_factor: Fraction = Fraction(3, 2)  # caps at 50 and 60 frames per second
+    fast_frame_rate: Fraction = Fraction(40)  # from here on frames are “fast”
+    largest_short_side: int = 2160  # H.264 decoders in devices end here; larger sources are scaled down to it
+    # A step closer than this below the source is left out: it would cost an encode and look the same.
+    closest_step: Fraction = Fraction(85, 100)
+    gop_seconds: int = 2
+    fast_start_short_side: int = 480  # what playback starts on besides the lowest rung: the first at least this tall
+
+    def __post_init__(self) -> None:
+        sides = [rule.short_side for rule in self.rules]
+        if not sides or sides != sorted(set(sides)):
+            raise ValueError("the rules of a ladder rise")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkPolicy:
+    """How the time line is cut into work. The first chunk and piece are small: they make a video playable."""
+
+    longest_chunk_s: int = 60
+    growth: int = 2
+    first_audio_piece_s: int = 30
+    audio_piece_s: int = 300
+
+    def __post_init__(self) -> None:
+        if self.growth < 1 or min(self.longest_chunk_s, self.first_audio_piece_s, self.audio_piece_s) < 1:
+            raise ValueError("chunks grow or stay, and last at least a second")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioPolicy:
+    """Sound: AAC-LC at 48 kHz, stereo at most."""
+
+    stereo_rate_bps: int = 128_000
+    mono_rate_bps: int = 80_000
+    most_renditions: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLimits:
+    """What is refused, however well it decodes: files that would take a machine hostage."""
+
+    smallest_side: int = 16
+    largest_side: int = 16_384
+    most_pixels: int = 8192 * 8192
+    most_tracks: int = 100
+    longest_s: int = 48 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Everything that planning decides by."""
+
+    ladder: LadderPolicy = LadderPolicy()
+    chunks: ChunkPolicy = ChunkPolicy()
+    audio: AudioPolicy = AudioPolicy()
+    limits: SourceLimits = SourceLimits()
+
+
+DEFAULT_POLICY = Policy()

@@ -1,0 +1,173 @@
+"""Facts and plans as text for people: what ``fishladder inspect`` and ``fishladder plan`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from storage.media.ladder import EncodePlan
+from storage.media.languages import language_name
+from storage.media.sniffing import CONTAINER_NAMES
+from storage.media.source import AudioTrack, FieldOrder, Note, Source, VideoTrack
+
+
+def describe_source(source: Source) -> str:
+    """What was learnt of a file: its container, a line per track, and what is to be noted."""
+    container = CONTAINER_NAMES.get(source.demuxer, source.demuxer)
+    lines = [
+        f"{container}, {_bytes(source.size_bytes)}, {_clock(source.duration)}"
+        + (f", starts at {_decimal(source.start)} s" if source.start else ""),
+        "",
+    ]
+    rows = [_video_row(source.video)] if source.video else []
+    rows += [_audio_row(track) for track in source.audio]
+    rows += [
+        (f"#{other.index}", other.kind, other.codec, language_name(other.language) if other.language != "und" else "")
+        for other in source.others
+    ]
+    return "\n".join([*lines, *_table(("track", "kind", "codec", "details"), rows), *_notes(source.notes)])
+
+
+def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
+    """What will be made: the ladder, the sound, and how the work is cut."""
+    ladder = plan.ladder
+    rungs = [
+        (
+            rung.name,
+            f"{rung.width}x{rung.height}",
+            rung.codec,
+            f"CRF {rung.crf}",
+            f"≤ {_rate(rung.max_rate_bps)}",
+            "first" if rung.name in ladder.fast_start else "",
+        )
+        for rung in ladder.rungs
+    ]
+    sound = [
+        (
+            rendition.name,
+            "stereo" if rendition.channels == 2 else "mono",
+            "aac",
+            f"track #{rendition.track_index}",
+            _rate(rendition.bit_rate_bps),
+            rendition.label + (", default" if rendition.default else ""),
+        )
+        for rendition in plan.audio
+    ]
+    return "\n".join(
+        [
+            f"{_clock(plan.duration)}, {plan.total_frames} frames at {_fps(ladder.frame_rate)},"
+            f" {_count(plan.segment_count, 'segment')} of {_decimal(ladder.segment_seconds)} s"
+            f" (2 GOPs of {ladder.gop_frames} frames), recipe {plan.recipe}",
+            "",
+            *_table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound]),
+            "",
+            f"{_count(len(plan.chunks), 'chunk')} of video: "
+            + _lengths([len(chunk.frames) / ladder.frame_rate for chunk in plan.chunks]),
+            *(
+                [
+                    f"{_count(len(plan.audio_pieces), 'piece')} of each sound: "
+                    + _lengths(
+                        [
+                            (piece.stop_segment - piece.first_segment) * ladder.segment_seconds
+                            for piece in plan.audio_pieces
+                        ]
+                    )
+                ]
+                if plan.audio
+                else []
+            ),
+            *_notes(notes),
+        ]
+    )
+
+
+def _video_row(video: VideoTrack) -> tuple[str, ...]:
+    width, height = video.display_size
+    details = [f"{video.width}x{video.height}"]
+    if (width, height) != (video.width, video.height):
+        details.append(f"shown as {width}x{height}")
+    if video.rotation:
+        details.append(f"rotated by {video.rotation}°")
+    if video.mirrored:
+        details.append("mirrored")
+    details.append(_fps(video.frame_rate) + ("" if video.steady else " on average, varying"))
+    if video.frame_count:
+        details.append(f"{video.frame_count} frames")
+    if video.bit_depth > 8:
+        details.append(f"{video.bit_depth} bit")
+    if video.color_transfer:
+        details.append(video.color_transfer)
+    if video.field_order is FieldOrder.INTERLACED:
+        details.append("interlaced")
+    if video.bit_rate_bps:
+        details.append(_rate(video.bit_rate_bps))
+    return f"#{video.index}", "video", video.codec, ", ".join(details)
+
+
+def _audio_row(track: AudioTrack) -> tuple[str, ...]:
+    channels = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}.get(track.channels, f"{track.channels} channels")
+    details = [channels, f"{track.sample_rate_hz} Hz"]
+    if track.language != "und":
+        details.append(language_name(track.language))
+    if track.title:
+        details.append(f"“{_printable(track.title)}”")
+    if track.default:
+        details.append("default")
+    if track.bit_rate_bps:
+        details.append(_rate(track.bit_rate_bps))
+    return f"#{track.index}", "audio", track.codec, ", ".join(details)
+
+
+def _notes(notes: tuple[Note, ...]) -> list[str]:
+    return ["", *(f"! {note.sentence} ({note.code})" for note in notes)] if notes else []
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
+
+
+def _lengths(seconds: list[Fraction]) -> str:
+    """``4, 8, 16, 3 × 60 s``: runs of equal lengths are counted."""
+    runs: list[tuple[str, int]] = []
+    for length in map(_decimal, seconds):
+        if runs and runs[-1][0] == length:
+            runs[-1] = (length, runs[-1][1] + 1)
+        else:
+            runs.append((length, 1))
+    return ", ".join(length if count == 1 else f"{count} × {length}" for length, count in runs) + " s"
+
+
+def _printable(text: str) -> str:
+    """A title comes from the file: no control characters reach the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)[:60]
+
+
+def _clock(seconds: Fraction) -> str:
+    whole, thousandths = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}.{thousandths:03}"
+
+
+def _decimal(value: Fraction) -> str:
+    return f"{float(value):.3f}".rstrip("0").rstrip(".")
+
+
+def _fps(rate: Fraction) -> str:
+    return f"{_decimal(rate)} fps"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _rate(bps: int) -> str:
+    return f"{bps / 1_000_000:.3g} Mb/s" if bps >= 1_000_000 else f"{round(bps / 1000)} kb/s"
+
+
+def _bytes(size: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= scale:
+            return f"{size / scale:.3g} {unit}"
+    return f"{size} bytes"

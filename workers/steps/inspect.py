@@ -1,0 +1,102 @@
+"""Inspect a source: what is it, is it for us, and what will be made of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from storage.errors import DamagedSource, UnsupportedSource
+from storage.jobs import Inspected
+from storage.media.codecs import DECODERS
+from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
+from storage.media.source import Source
+from workers.ffmpeg import probe
+from workers.ffmpeg.process import run_tool
+from workers.ffmpeg.reports import read_report
+from workers.ffmpeg.tools import Limits, Tools
+from workers.flow import plan_jobs
+from workers.planning.encode_plan import plan_encode, plan_notes
+from workers.planning.policy import DEFAULT_POLICY, Policy
+from workers.steps.context import StepContext
+
+log = structlog.get_logger(__name__)
+
+SCAN_BYTES = 256 * 1024 * 1024
+"""Files up to this size are read packet by packet for exact counts; larger ones are asked for their index."""
+SLOWEST_READ_BYTES_PER_S = 20 * 1024 * 1024
+PROBE = Path(probe.__file__)
+
+
+def inspect(ctx: StepContext) -> Inspected:
+    """Facts, plan and all further jobs of the video. Raises `UnsupportedSource` or `DamagedSource` to refuse it."""
+    source = inspect_file(ctx.source(), tools=ctx.tools, scratch=ctx.scratch, stop=ctx.stop, nice=ctx.nice)
+    outcome = decide(source, ctx, DEFAULT_POLICY)
+    log.info(
+        "source_inspected",
+        **ctx.job.log_context(),
+        demuxer=source.demuxer,
+        duration_s=round(float(source.duration), 3),
+        rungs=[rung.name for rung in outcome.video_renditions],
+        audio=[rendition.name for rendition in outcome.audio_renditions],
+        chunks=len(outcome.plan.chunks),
+        notes=[note.code for note in outcome.notes],
+    )
+    return outcome
+
+
+def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
+    """What follows from the facts of ``source`` for the video of ``ctx``."""
+    plan = plan_encode(source, policy)
+    return Inspected(
+        source=source,
+        plan=plan,
+        video_renditions=plan.ladder.rungs,
+        audio_renditions=plan.audio,
+        notes=(*source.notes, *plan_notes(source, plan)),
+        jobs=plan_jobs(plan, ctx.video.lane),
+    )
+
+
+def inspect_file(
+    path: Path, *, tools: Tools, scratch: Path, stop: threading.Event | None = None, nice: bool = False
+) -> Source:
+    """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`."""
+    demuxer = _recognised(path)
+    return read_report(_probed(path, demuxer, tools=tools, scratch=scratch, stop=stop, nice=nice))
+
+
+def _recognised(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise UnsupportedSource("This file is empty.", reason_code="empty")
+    demuxer = sniff(head)
+    if demuxer is None:
+        raise UnsupportedSource(
+            f"This is not a video: it looks like {describe_stranger(head)}.", reason_code="not_media"
+        )
+    return demuxer
+
+
+def _probed(
+    path: Path, demuxer: str, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: bool
+) -> Mapping[str, Any]:
+    argv = [str(tools.python), "-I", str(PROBE)]
+    argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(SCAN_BYTES), str(path)]
+    reading_s = path.stat().st_size / SLOWEST_READ_BYTES_PER_S
+    limits = Limits(wall_s=120 + reading_s, cpu_s=60 + round(reading_s), output_bytes=1024 * 1024)
+    run = run_tool(
+        argv, tools=tools, scratch=scratch, reads=(path, PROBE), limits=limits, stop=stop, nice=nice, check=True
+    )
+    try:
+        report = json.loads(run.stdout)
+    except ValueError as error:
+        raise DamagedSource("This file cannot be understood.", detail="the probe's report is not JSON") from error
+    if not isinstance(report, dict):
+        raise DamagedSource("This file cannot be understood.", detail="the probe's report is not an object")
+    return report
