@@ -1,0 +1,96 @@
+"""Public names and the objects behind them, remembered for a moment so that hot paths do not ask the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import structlog
+
+from origin.access import nothing_here
+from origin.cache import SingleFlight
+from origin.ports import PublishedNames
+from origin.settings import OriginSettings
+from storage.errors import NotFound, Unavailable
+from storage.ids import AssetId, VideoId
+from storage.jobs import PublishedName
+
+log = structlog.get_logger(__name__)
+
+_ANY_NAME = "master.m3u8"  # every playable video has it; asked for where only the asset matters
+
+Published = tuple[AssetId, PublishedName | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    published: Published | None  # None: there is no such video
+    at_s: float
+
+
+class NameLookup:
+    def __init__(
+        self,
+        catalogue: PublishedNames,
+        threads: Executor,
+        settings: OriginSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._catalogue = catalogue
+        self._threads = threads
+        self._settings = settings
+        self._clock = clock
+        self._remembered: OrderedDict[tuple[VideoId, str], _Remembered] = OrderedDict()
+        self._flights: SingleFlight[Published | None] = SingleFlight()
+
+    async def asset(self, video: VideoId) -> AssetId:
+        """The asset that ``video`` plays. Raises `NotFound`."""
+        return (await self._published(video, _ANY_NAME))[0]
+
+    async def published(self, video: VideoId, name: str) -> PublishedName:
+        """What answers for a public name. Raises `NotFound`."""
+        _, found = await self._published(video, name)
+        if found is None:
+            raise nothing_here()
+        return found
+
+    async def _published(self, video: VideoId, name: str) -> Published:
+        key = (video, name)
+        known = self._remembered.get(key)
+        if known is not None and self._clock() - known.at_s < self._settings.lookup_ttl_s:
+            return _or_nothing(known.published)
+        try:
+            published = await self._flights.run(f"{video}/{name}", lambda: self._ask(video, name))
+        except Unavailable as error:
+            if known is None or self._clock() - known.at_s > self._settings.lookup_grace_s:
+                raise
+            log.warning("catalogue_unavailable_answered_from_memory", video_id=video, name=name, reason=error.code)
+            published = known.published
+        return _or_nothing(published)
+
+    async def _ask(self, video: VideoId, name: str) -> Published | None:
+        asked_at_s = self._clock()
+        published: Published | None
+        try:
+            loop = asyncio.get_running_loop()
+            published = await loop.run_in_executor(self._threads, self._catalogue.published, video, name)
+        except NotFound:
+            published = None
+        self._remember((video, name), _Remembered(published, asked_at_s))
+        return published
+
+    def _remember(self, key: tuple[VideoId, str], found: _Remembered) -> None:
+        self._remembered[key] = found
+        self._remembered.move_to_end(key)
+        if len(self._remembered) > self._settings.lookup_entries:
+            self._remembered.popitem(last=False)
+
+
+def _or_nothing(published: Published | None) -> Published:
+    if published is None:
+        raise nothing_here()
+    return published

@@ -1,0 +1,88 @@
+"""What may be kept, for how long, in which encoding: pure rules over names, headers and bytes.
+
+Segments, init segments and storyboard tiles carry the hash of their bytes in their name, so they never change. Manifests
+keep their name while they grow: half a target duration is the longest that a cache may hold them back then.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+_YEAR_S = 31_536_000
+
+
+class Kind(StrEnum):
+    """What is served, as far as caches and metrics care."""
+
+    SEGMENT = "segment"
+    INIT = "init"
+    TILE = "tile"
+    MANIFEST = "manifest"
+    PICTURE = "picture"  # poster, storyboard list
+
+
+IMMUTABLE_KINDS = frozenset({Kind.SEGMENT, Kind.INIT, Kind.TILE})
+
+IMMUTABLE = f"public, max-age={_YEAR_S}, immutable"
+# A player that follows the growth reloads about once a segment, 4 s; one second is below half of that.
+GROWING = "public, max-age=1"
+# The multivariant playlist does not say whether it will list more; an old one plays on, so it may be served stale.
+MULTIVARIANT = "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
+FINISHED = "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400"
+# Long enough to take the load of a crowd that waits, short enough not to keep a video back once it is there.
+NOT_FOUND = "public, max-age=1"
+NOT_KEPT = "no-store"
+
+
+def cache_control(kind: Kind, *, immutable: bool, body: bytes) -> str:
+    """The Cache-Control value of an object. ``body`` is looked at for manifests only."""
+    if immutable or kind in IMMUTABLE_KINDS:
+        return IMMUTABLE
+    return _manifest_cache_control(body) if kind is Kind.MANIFEST else FINISHED
+
+
+def error_cache_control(status: int) -> str:
+    return NOT_FOUND if status in (404, 410) else NOT_KEPT
+
+
+_MPD_TYPE = re.compile(rb"<MPD\b[^>]*\btype\s*=\s*[\"']dynamic[\"']")
+
+
+def _manifest_cache_control(body: bytes) -> str:
+    """Manifests say themselves whether they are finished."""
+    if body.startswith(b"#EXTM3U"):
+        if b"\n#EXT-X-STREAM-INF:" in body:
+            return MULTIVARIANT
+        return FINISHED if b"\n#EXT-X-ENDLIST" in body else GROWING
+    # An MPD is static unless it says otherwise (ISO/IEC 23009-1, 5.3.1.2).
+    return GROWING if _MPD_TYPE.search(body[:4096]) else FINISHED
+
+
+def accepts_gzip(header: str | None) -> bool:
+    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3). No header: we send it plain."""
+    weights: dict[str, float] = {}
+    for item in (header or "").lower().split(","):
+        coding, *parameters = (part.strip() for part in item.split(";"))
+        weights[coding] = _weight(parameters)
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return float(parameter[2:])
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def is_unchanged(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client has these bytes already. "A recipient MUST use the weak comparison function" (13.1.2), so a
+    cache that weakened our tag is understood."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == "*":
+        return True
+    return any(tag.strip().removeprefix("W/") == etag for tag in if_none_match.split(","))

@@ -1,0 +1,30 @@
+"""What the origin needs of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from storage.blobs import BlobStore
+from storage.ids import AssetId, VideoId
+from storage.jobs import PublishedName
+
+
+class PublishedNames(Protocol):
+    """The part of the catalogue that delivery reads. Both calls block."""
+
+    def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
+        """See `storage.catalogue.Videos.published`."""
+        ...
+
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginPorts:
+    """``close`` is called once, when the server has answered its last request."""
+
+    catalogue: PublishedNames
+    blobs: BlobStore
+    close: Callable[[], None] = lambda: None

@@ -1,0 +1,153 @@
+"""The origin's pure rules: ranges, statuses, encodings, paths, and the cache."""
+
+from __future__ import annotations
+
+import pytest
+
+from origin.access import parse_target
+from origin.cache import ByteCache
+from origin.policy import Kind, accepts_gzip, cache_control
+from origin.problems import STATUS, status_of
+from origin.ranges import ByteRange, resolve_range
+from storage.errors import FishladderError, NotFound
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, None),
+        ("bytes=0-0", [(0, 1)]),
+        ("bytes=0-", [(0, 100)]),
+        ("bytes=90-200", [(90, 100)]),
+        ("bytes=-1", [(99, 100)]),
+        ("bytes=-500", [(0, 100)]),
+        ("BYTES = 5-9", [(5, 10)]),
+        ("bytes=0-9, 20-29", [(0, 10), (20, 30)]),
+        ("bytes=20-29,0-9", [(20, 30), (0, 10)]),
+        ("bytes=,0-9, ,20-29,", [(0, 10), (20, 30)]),
+        ("bytes=0-9,10-19", [(0, 20)]),
+        ("bytes=5-9,0-50,40-60", [(0, 61)]),
+        ("bytes=0-9,200-", [(0, 10)]),
+        ("bytes=100-", []),
+        ("bytes=-0", []),
+        ("items=0-9", None),
+        ("bytes=9-5", None),
+        ("bytes=0-9,x", None),
+        ("bytes=-", None),
+        ("bytes=", None),
+        ("bytes", None),
+        ("bytes=0-9-10", None),
+        ("bytes=+1-5", None),
+        ("bytes=٠-٩", None),  # digits, but not ASCII's
+        ("bytes=" + ",".join(f"{n}-{n}" for n in range(0, 80, 2)), None),  # too many
+        ("bytes=0-" + "9" * 5000, None),
+    ],
+)
+def test_a_range_header_says_which_bytes(header: str | None, expected: list[tuple[int, int]] | None) -> None:
+    ranges = resolve_range(header, 100)
+    assert ranges == (None if expected is None else tuple(ByteRange(*pair) for pair in expected))
+
+
+def test_an_empty_object_has_no_range() -> None:
+    assert resolve_range("bytes=0-", 0) == ()
+    assert resolve_range("bytes=-1", 0) == ()
+
+
+def all_errors(kind: type[FishladderError] = FishladderError) -> list[type[FishladderError]]:
+    return [kind, *(error for child in kind.__subclasses__() for error in all_errors(child))]
+
+
+def test_every_error_has_a_status_of_its_family() -> None:
+    for kind in all_errors():
+        if kind is FishladderError:
+            continue
+        nearest = next(ancestor for ancestor in kind.__mro__ if ancestor in STATUS)
+        assert nearest is not FishladderError, f"{kind.__name__} is of no family that has a status"
+        assert 400 <= status_of(kind()) < 600
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        (None, False),
+        ("", False),
+        ("gzip", True),
+        ("br, GZIP;q=0.1", True),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("identity", False),
+        ("gzip;q=nonsense", False),
+    ],
+)
+def test_gzip_is_for_who_accepts_it(header: str | None, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
+
+
+def test_a_dash_manifest_without_a_type_is_finished() -> None:
+    assert cache_control(Kind.MANIFEST, immutable=False, body=b"<MPD xmlns='x'/>") == cache_control(
+        Kind.MANIFEST, immutable=False, body=b"<MPD type='static'/>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v/0abc/master.m3u8", Kind.MANIFEST),
+        ("/v/0abc/720p/media.m3u8", Kind.MANIFEST),
+        ("/v/0abc/manifest.mpd", Kind.MANIFEST),
+        ("/v/0abc/720p/0-0123456789ab.m4s", Kind.SEGMENT),
+        ("/v/0abc/720p/init-0123456789ab.mp4", Kind.INIT),
+        ("/v/0abc/storyboard/0-0123456789ab.jpg", Kind.TILE),
+        ("/v/0abc/poster.jpg", Kind.PICTURE),
+        ("/v/0abc/720p/0-0123.m4s", Kind.PICTURE),  # no hash: only a name that was published, if any
+    ],
+)
+def test_a_path_names_a_kind(path: str, kind: Kind) -> None:
+    assert parse_target(path).kind is kind
+
+
+@pytest.mark.parametrize(
+    "path", ["/v", "/v/", "/v//master.m3u8", "/v/-a/master.m3u8", "/w/0abc/master.m3u8", "v/0/x.jpg"]
+)
+def test_a_path_of_another_shape_names_nothing(path: str) -> None:
+    with pytest.raises(NotFound):
+        parse_target(path)
+
+
+def test_the_cache_never_holds_more_than_it_may() -> None:
+    cache: ByteCache[int] = ByteCache(100)
+    for number in range(50):
+        cache.put(str(number), number, 1 + number % 40)
+        cache.get(str(number // 2))
+        assert cache.held_bytes <= 100
+    cache.put("huge", 0, 101)
+    assert cache.get("huge") is None
+
+
+def test_a_scan_does_not_wash_out_what_is_hot() -> None:
+    cache: ByteCache[str] = ByteCache(1000)
+    for key in ("hot-1", "hot-2"):
+        cache.put(key, key, 100)
+        assert cache.get(key) == key
+    for number in range(100):
+        cache.put(f"cold-{number}", "", 100)
+    assert [cache.get(key) for key in ("hot-1", "hot-2")] == ["hot-1", "hot-2"]
+    assert cache.evictions == 92
+
+
+def test_what_is_no_longer_hot_makes_room() -> None:
+    cache: ByteCache[str] = ByteCache(1000)
+    for number in range(20):
+        cache.put(str(number), "", 100)
+        cache.get(str(number))
+    assert cache.get("0") is None
+    assert cache.get("19") == ""
+
+
+def test_putting_again_counts_once() -> None:
+    cache: ByteCache[str] = ByteCache(1000)
+    for _ in range(30):
+        cache.put("key", "value", 100)
+        cache.get("key")
+    assert (len(cache), cache.held_bytes) == (1, 100)
