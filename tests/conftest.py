@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import S3Endpoint, seaweedfs
+from tests.services import S3Endpoint, postgres, seaweedfs
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +14,10 @@ def seaweedfs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3E
     """One real S3 for the whole session; tests take a bucket each."""
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One real PostgreSQL for the whole session; tests take a database each."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url

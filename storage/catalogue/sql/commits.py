@@ -11,7 +11,7 @@ from storage.catalogue import Committed
 from storage.catalogue.sql.dooming import doom_superseded, spare
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
-from storage.catalogue.sql.moving import move
+from storage.catalogue.sql.moving import announce_state, move
 from storage.catalogue.sql.queueing import ensure_publish_job, insert_job
 from storage.catalogue.sql.rows import Row, segment_values
 from storage.catalogue.sql.tables import assets, names, renditions, segments, videos
@@ -30,7 +30,6 @@ from storage.jobs import (
     Thumbnailed,
 )
 from storage.lifecycle import VideoState
-from storage.media.ladder import EncodePlan
 from storage.media.source import Note
 from storage.records import from_record, to_record
 
@@ -51,7 +50,8 @@ class SqlCommits:
                 case Thumbnailed():
                     bells = _thumbnailed(tx, video, row, outcome)
                 case Published():
-                    bells = _published(tx, video, row, outcome)
+                    bells = {}
+                    _published(tx, video, row, outcome)
             state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id))
             return Committed(bells=bells, video_state=VideoState(state))
 
@@ -60,19 +60,23 @@ class SqlCommits:
 
 
 def _inspected(tx: Transaction, video: Row, job: Row, outcome: Inspected) -> dict[Lane, int]:
-    tx.execute(
-        sa.update(assets)
-        .where(assets.c.id == job.asset_id)
-        .values(source=to_record(outcome.source), plan=to_record(outcome.plan), available_from_ms=tx.now)
-    )
-    rows = [{"name": rung.name, "rung": to_record(rung), "audio": None} for rung in outcome.video_renditions] + [
-        {"name": audio.name, "rung": None, "audio": to_record(audio)} for audio in outcome.audio_renditions
-    ]
+    rows = [{"name": rung.name, "rung": to_record(rung), "audio": None} for rung in outcome.video_renditions]
+    rows += [{"name": audio.name, "rung": None, "audio": to_record(audio)} for audio in outcome.audio_renditions]
     if rows:
         tx.execute(
             sa.insert(renditions),
             [{"asset_id": job.asset_id, "position": position, **row} for position, row in enumerate(rows)],
         )
+    tx.execute(
+        sa.update(assets)
+        .where(assets.c.id == job.asset_id)
+        .values(
+            source=to_record(outcome.source),
+            plan=to_record(outcome.plan),
+            expected_segments=len(rows) * outcome.plan.segment_count,
+            available_from_ms=tx.now,
+        )
+    )
     move(
         tx,
         video,
@@ -167,17 +171,13 @@ def _same_time(row: Row, segment: Segment, rendition: str) -> None:
 
 def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> float:
     """One revision further, with ``stored`` more segments; how far encoding has come, 0..1."""
-    tx.execute(
+    row = tx.execute(
         sa.update(assets)
         .where(assets.c.id == asset_id)
         .values(revision=assets.c.revision + 1, stored_segments=assets.c.stored_segments + stored)
-    )
-    row = tx.connection.execute(sa.select(assets).where(assets.c.id == asset_id)).one()
-    if row.plan is None:
-        return 0.0
-    listed: int = tx.scalar(sa.select(sa.func.count()).select_from(renditions).where(renditions.c.asset_id == asset_id))
-    expected = listed * from_record(EncodePlan, row.plan).segment_count
-    return min(1.0, row.stored_segments / expected) if expected else 0.0
+        .returning(assets.c.stored_segments, assets.c.expected_segments)
+    ).one()
+    return min(1.0, row.stored_segments / row.expected_segments) if row.expected_segments else 0.0
 
 
 def _bell_to_publish(tx: Transaction, video: Row, job: Row) -> dict[Lane, int]:
@@ -200,39 +200,43 @@ def _thumbnailed(tx: Transaction, video: Row, job: Row, outcome: Thumbnailed) ->
 # --- Published -------------------------------------------------------------------------------------------------------
 
 
-def _published(tx: Transaction, video: Row, job: Row, outcome: Published) -> dict[Lane, int]:
+def _published(tx: Transaction, video: Row, job: Row, outcome: Published) -> None:
     asset = tx.connection.execute(
         sa.select(assets.c.revision, assets.c.published_revision).where(assets.c.id == job.asset_id).with_for_update()
     ).one()
     if outcome.revision <= asset.published_revision:
         # Somebody published the same or more meanwhile.
         _doom_unused(tx, job.asset_id, {name.key for name in outcome.names})
-        return {}
-    if outcome.names:
-        _swap_names(tx, job, outcome.names)
+        return
+    more = bool(outcome.names) and _swap_names(tx, job, outcome.names)
+    # A commit that raised the revision meanwhile has left a job of its own.
     tx.execute(sa.update(assets).where(assets.c.id == job.asset_id).values(published_revision=outcome.revision))
-    _move_on(tx, video, outcome)
-    # The commit that raised the revision meanwhile has left a job for it; this makes sure.
-    return _bell_to_publish(tx, video, job) if asset.revision > outcome.revision else {}
+    to = _next_state(video, outcome)
+    if to is VideoState.READY:
+        playable_at = video.playable_at_ms or tx.now
+        move(tx, video, to, progress=1.0, playable_at_ms=playable_at, ready_at_ms=tx.now)
+    elif to is VideoState.PLAYABLE:
+        move(tx, video, to, playable_at_ms=tx.now)
+    elif more and video.state != VideoState.ENCODING:
+        announce_state(tx, video)  # players change over to the renditions that have come
 
 
-def _move_on(tx: Transaction, video: Row, outcome: Published) -> None:
-    """→ ``ready`` or ``playable``; never backwards."""
-    playable_at = video.playable_at_ms or tx.now
+def _next_state(video: Row, outcome: Published) -> VideoState | None:
+    """Never backwards."""
     if outcome.final and video.state != VideoState.READY:
-        move(tx, video, VideoState.READY, progress=1.0, playable_at_ms=playable_at, ready_at_ms=tx.now)
-    elif outcome.playable and video.state == VideoState.ENCODING:
-        move(tx, video, VideoState.PLAYABLE, playable_at_ms=playable_at)
+        return VideoState.READY
+    if outcome.playable and video.state == VideoState.ENCODING:
+        return VideoState.PLAYABLE
+    return None
 
 
-def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> None:
-    """``new`` instead of all names that jobs of this kind made before; the objects behind those may go after a grace."""
-    old = set(
-        tx.connection.scalars(
-            sa.select(names.c.key).where(
-                names.c.asset_id == job.asset_id,
-                sa.or_(names.c.made_by == job.kind, names.c.name.in_([name.name for name in new])),
-            )
+def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> bool:
+    """``new`` instead of all names that jobs of this kind made before; the objects behind those may go after a grace.
+    True if names have come or gone."""
+    listed = {name.name for name in new}
+    old = tx.all(
+        sa.select(names.c.name, names.c.key).where(
+            names.c.asset_id == job.asset_id, sa.or_(names.c.made_by == job.kind, names.c.name.in_(listed))
         )
     )
     tx.execute(sa.delete(names).where(names.c.asset_id == job.asset_id, names.c.made_by == job.kind))
@@ -247,7 +251,8 @@ def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> No
         insert = tx.insert(names).values(asset_id=job.asset_id, name=name.name, **values)
         tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
     spare(tx, {name.key for name in new})
-    _doom_unused(tx, job.asset_id, old)
+    _doom_unused(tx, job.asset_id, {row.key for row in old})
+    return {row.name for row in old} != listed
 
 
 def _doom_unused(tx: Transaction, asset_id: str, candidates: set[str]) -> None:

@@ -23,13 +23,13 @@ def doom_superseded(tx: Transaction, keys: set[str]) -> None:
 
 
 def doom_key(tx: Transaction, key: str) -> None:
-    """An object of a settled video or a closed upload."""
+    """The source of a settled video."""
     _doom(tx, key=key, after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
 
 
-def doom_asset(tx: Transaction, asset_id: str) -> None:
-    """Everything of an asset that no video points at any more."""
-    _doom(tx, prefix=f"{asset_id}/", after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
+def doom_prefix(tx: Transaction, prefix: str) -> None:
+    """Everything of an asset that no video points at any more, or all tails of a closed upload."""
+    _doom(tx, prefix=prefix, after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
 
 
 def spare(tx: Transaction, keys: set[str]) -> None:

@@ -7,11 +7,13 @@ from its first statement. Foreign exceptions are translated here and nowhere els
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from storage.catalogue.sql.tables import events
+from storage.catalogue.sql.tables import events, storable
 from storage.errors import CatalogueUnavailable, NoRoom
 
 BUSY_TIMEOUT_MS = 15_000
@@ -62,12 +64,16 @@ class PendingEvent:
 
 
 class Transaction:
-    """A connection inside a transaction, the time it began, and the events to be written at its end."""
+    """A connection inside a transaction, its time, and the events to be written at its end."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
-        self.now: int = connection.scalar(sa.select(now_ms())) or 0
         self._pending: list[PendingEvent] = []
+
+    @cached_property
+    def now(self) -> int:
+        """One time for all that this transaction writes: when it was first asked for, on the database's clock."""
+        return self.connection.execute(sa.select(now_ms())).scalar_one()
 
     def execute(self, statement: sa.Executable, rows: list[dict[str, Any]] | None = None) -> sa.CursorResult[Any]:
         return self.connection.execute(statement, rows)
@@ -167,20 +173,37 @@ def _is_disk_full(error: sa.exc.DBAPIError) -> bool:
 def open_engine(url: str, *, pool_size: int = 10, max_overflow: int = 30, foreign_keys: bool = True) -> sa.Engine:
     """An engine for ``sqlite:///file``, ``sqlite://`` (memory, one connection) or ``postgresql://…``. Connects lazily."""
     target = _with_driver(sa.make_url(url))
-    if target.get_backend_name() == "sqlite":
-        if target.database in (None, "", ":memory:"):
-            engine = sa.create_engine(target, poolclass=StaticPool, connect_args={"check_same_thread": False})
-        else:
-            engine = sa.create_engine(target, pool_size=pool_size, max_overflow=max_overflow)
-        _prepare_sqlite(engine, foreign_keys=foreign_keys)
-        return engine
-    return sa.create_engine(
-        target,
-        pool_size=pool_size,
-        max_overflow=max_overflow,
-        pool_pre_ping=True,  # a restarted server must not cost the next caller an error
-        connect_args={"connect_timeout": 10},
-    )
+    if target.get_backend_name() == "postgresql":
+        return sa.create_engine(
+            target,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_pre_ping=True,  # a restarted server must not cost the next caller an error
+            connect_args={"connect_timeout": 10},
+            json_serializer=_json,
+        )
+    if target.database in (None, "", ":memory:"):
+        threads = {"check_same_thread": False}
+        engine = sa.create_engine(target, poolclass=StaticPool, connect_args=threads, json_serializer=_json)
+    else:
+        engine = sa.create_engine(target, pool_size=pool_size, max_overflow=max_overflow, json_serializer=_json)
+    _prepare_sqlite(engine, foreign_keys=foreign_keys)
+    return engine
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value)
+    return text if "\\u0000" not in text and "\\ud" not in text else json.dumps(_storable(value))
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): _storable(item) for key, item in value.items()}
+    return value
 
 
 def _with_driver(url: sa.URL) -> sa.URL:

@@ -87,6 +87,15 @@ class SqlJobs:
             )
         return {(JobState(row.state), Lane(row.lane)): row.number for row in counted}
 
+    def oldest_ready_ms(self) -> dict[Lane, int]:
+        with self._db.read() as tx:
+            waiting = tx.all(
+                sa.select(jobs.c.lane, sa.func.min(jobs.c.run_after_ms).label("since_ms"))
+                .where(is_ready, jobs.c.run_after_ms <= tx.now)
+                .group_by(jobs.c.lane)
+            )
+            return {Lane(row.lane): tx.now - row.since_ms for row in waiting}
+
     def add_job(self, video: VideoId, new: NewJob) -> JobId:
         with self._db.write() as tx:
             row = locked_video(tx, video)

@@ -11,7 +11,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage.catalogue.sql.dooming import doom_asset, doom_key
+from storage import keys
+from storage.catalogue.sql.dooming import doom_key, doom_prefix
 from storage.catalogue.sql.engine import Transaction
 from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.tables import jobs, names, segments, uploads, videos
@@ -41,16 +42,12 @@ def move(tx: Transaction, video: Row, to: VideoState, **values: Any) -> None:
     )
     if changed != 1:
         raise StaleLease("The video moved on meanwhile.", video_id=video.id)
-    tx.announce(
-        video,
-        "state",
-        {
-            "state": str(to),
-            "progress": values.get("progress", video.progress),
-            "reason_code": values.get("reason_code", video.reason_code),
-            "reason": values.get("reason", video.reason),
-        },
-    )
+    announce_state(tx, locked_video(tx, video.id))
+
+
+def announce_state(tx: Transaction, video: Row) -> None:
+    told = {name: getattr(video, name) for name in ("state", "progress", "reason_code", "reason")}
+    tx.announce(video, "state", told)
 
 
 def may_move(video: Row, to: VideoState) -> bool:
@@ -81,7 +78,7 @@ def drop_asset(tx: Transaction, asset_id: str) -> None:
     """Public names and segments of an asset go now, its objects after their grace."""
     tx.execute(sa.delete(names).where(names.c.asset_id == asset_id))
     tx.execute(sa.delete(segments).where(segments.c.asset_id == asset_id))
-    doom_asset(tx, asset_id)
+    doom_prefix(tx, f"{asset_id}/")
 
 
 def _close_upload(tx: Transaction, video: Row, to: VideoState, code: str | None, sentence: str | None) -> None:
@@ -104,5 +101,4 @@ def _close_upload(tx: Transaction, video: Row, to: VideoState, code: str | None,
             let_go=False,
         )
     )
-    if row.tail_key is not None:
-        doom_key(tx, row.tail_key)
+    doom_prefix(tx, keys.tails_prefix(video.id))

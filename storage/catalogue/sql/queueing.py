@@ -27,6 +27,7 @@ def insert_asset(tx: Transaction, *, asset_id: str, video_id: str, recipe: str) 
             revision=0,
             published_revision=0,
             stored_segments=0,
+            expected_segments=0,
             available_from_ms=tx.now,
             created_at_ms=tx.now,
         )

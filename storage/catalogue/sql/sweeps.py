@@ -42,9 +42,12 @@ class SqlSweeps:
     def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:
         repairs: Counter[str] = Counter()
         bells: Counter[Lane] = Counter()
+        # A transaction per rule, and in each the videos in one order: two sweepers never wait for each other in a ring.
         with self._db.write() as tx:
             _expire_leases(tx, max_kills, repairs, bells)
+        with self._db.write() as tx:
             _publish_what_is_left(tx, repairs, bells)
+        with self._db.write() as tx:
             _ring_again(tx, stale_bell_ms, repairs, bells)
             tx.execute(sa.delete(events).where(events.c.at_ms < tx.now - KEEP_EVENTS_MS))
         return Swept(repairs=dict(repairs), bells=dict(bells))
@@ -149,11 +152,13 @@ def _publish_what_is_left(tx: Transaction, repairs: Counter[str], bells: Counter
 def _ring_again(tx: Transaction, stale_bell_ms: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
     """Bells get lost, and nobody rings for a delay that has passed."""
     unheard = sa.or_(jobs.c.bell_at_ms <= tx.now - stale_bell_ms, jobs.c.bell_at_ms < jobs.c.run_after_ms)
-    rung = tx.connection.execute(
-        sa.update(jobs)
+    waiting = (
+        sa.select(jobs.c.id)
         .where(is_ready, jobs.c.run_after_ms <= tx.now, unheard)
-        .values(bell_at_ms=tx.now)
-        .returning(jobs.c.lane)
+        .with_for_update(skip_locked=True)  # just being claimed or cancelled
+    )
+    rung = tx.execute(
+        sa.update(jobs).where(jobs.c.id.in_(waiting)).values(bell_at_ms=tx.now).returning(jobs.c.lane)
     ).all()
     for (lane,) in rung:
         repairs["unheard_bell"] += 1

@@ -20,6 +20,23 @@ metadata = sa.MetaData(
     }
 )
 
+
+def storable(text: str) -> str:
+    """``text`` without what PostgreSQL cannot hold: NULs and halves of surrogate pairs, both of which file names,
+    container tags and tool output may bring."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+class Prose(sa.TypeDecorator[str]):
+    """Text that comes from outside."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Big = sa.BigInteger()
 Id = String(64)
@@ -32,18 +49,18 @@ videos = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("tenant", Id, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("title", Prose, nullable=False),
     Column("state", Word, nullable=False),
     Column("lane", Word, nullable=False),
     Column("asset_id", Id, nullable=False),  # the current one; no foreign key, as assets point back here
     Column("upload_id", Id),
-    Column("filename", Text),
+    Column("filename", Prose),
     Column("source_key", Text, nullable=False),
     Column("source_bytes", Big),
     Column("received_bytes", Big, nullable=False),
     Column("progress", Float, nullable=False),
     Column("reason_code", String(64)),
-    Column("reason", Text),
+    Column("reason", Prose),
     Column("notes", Json, nullable=False),
     Column("duration_ms", Big),
     Column("created_at_ms", Big, nullable=False),
@@ -64,15 +81,15 @@ uploads = Table(
     Column("source_key", Text, nullable=False),
     Column("length_bytes", Big),
     Column("offset_bytes", Big, nullable=False),
-    Column("metadata_raw", Text),
-    Column("filename", Text),
+    Column("metadata_raw", Prose),
+    Column("filename", Prose),
     Column("multipart_id", Text),
     Column("tail_key", Text),
     Column("tail_start", Big),
     Column("tail_bytes", Big),
     Column("state", Word, nullable=False),
     Column("reason_code", String(64)),
-    Column("reason", Text),
+    Column("reason", Prose),
     Column("created_at_ms", Big, nullable=False),
     Column("lifetime_ms", Big, nullable=False),
     Column("expires_at_ms", Big, nullable=False),
@@ -111,7 +128,9 @@ assets = Table(
     Column("storyboard", Json),
     Column("revision", Integer, nullable=False),
     Column("published_revision", Integer, nullable=False),
-    Column("stored_segments", Integer, nullable=False),  # of all renditions: what progress is measured by
+    # Of all renditions: what progress is measured by.
+    Column("stored_segments", Integer, nullable=False),
+    Column("expected_segments", Integer, nullable=False),
     Column("available_from_ms", Big, nullable=False),
     Column("created_at_ms", Big, nullable=False),
     Index(
@@ -184,7 +203,7 @@ jobs = Table(
     Column("attempts", Integer, nullable=False),
     Column("kills", Integer, nullable=False),
     Column("worker", Name),
-    Column("reason", Text),
+    Column("reason", Prose),
     Column("created_at_ms", Big, nullable=False),
     Column("run_after_ms", Big, nullable=False),
     Column("lease_until_ms", Big),

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from storage import keys
 from storage.blobs import StoredPart
 from storage.catalogue import NewUpload, Tail, Upload
-from storage.catalogue.sql.dooming import doom_key
+from storage.catalogue.sql.dooming import doom_prefix
 from storage.catalogue.sql.engine import Database, Transaction
-from storage.catalogue.sql.moving import give_up, locked_video
+from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
 from storage.catalogue.sql.tables import is_open, upload_parts, uploads, videos
@@ -70,7 +70,7 @@ class SqlUploads:
                     announced_at_ms=tx.now,
                 )
             )
-            tx.announce(locked_video(tx, video_id), "state", {"state": str(VideoState.UPLOADING), "progress": 0.0})
+            announce_state(tx, locked_video(tx, video_id))
             return _whole(tx, _row(tx, upload_id))
 
     def upload(self, upload: UploadId) -> Upload:
@@ -176,8 +176,7 @@ class SqlUploads:
                 tail_start=None,
                 tail_bytes=None,
             )
-            if row.tail_key is not None:
-                doom_key(tx, row.tail_key)
+            doom_prefix(tx, keys.tails_prefix(video.id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
             return begin_inspection(
                 tx,
@@ -205,6 +204,8 @@ class SqlUploads:
             row = _row(tx, upload, lock=True)
             if row.state == "completed":
                 raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
+            if row.state == "terminated":
+                return _whole(tx, row)
             if video.state != VideoState.DELETED:
                 give_up(tx, video, VideoState.DELETED, row.reason_code or "upload_terminated", row.reason)
             _set(tx, row, state="terminated")

@@ -114,6 +114,7 @@ def upgrade() -> None:
         Column("revision", INTEGER, nullable=False),
         Column("published_revision", INTEGER, nullable=False),
         Column("stored_segments", INTEGER, nullable=False),
+        Column("expected_segments", INTEGER, nullable=False),
         Column("available_from_ms", BIG, nullable=False),
         Column("created_at_ms", BIG, nullable=False),
         sa.ForeignKeyConstraint(["video_id"], ["videos.id"], name="fk_assets_video_id"),

@@ -1,0 +1,48 @@
+"""The catalogue in each of its forms. Whoever asks for ``catalogue`` runs once over every one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from storage.catalogue.migrations import migrate
+from storage.catalogue.sql import SqlCatalogue
+from storage.catalogue.sql.engine import open_engine
+from storage.catalogue.sql.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres_url(postgres_url: str) -> str:
+    migrate(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture(
+    params=["sqlite file", "sqlite memory", pytest.param("postgresql", marks=pytest.mark.integration)],
+)
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCatalogue]:
+    """An empty catalogue at head."""
+    match request.param:
+        case "sqlite file":
+            url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+            migrate(url)
+            opened = SqlCatalogue.open(url)
+        case "sqlite memory":
+            opened = SqlCatalogue.in_memory()
+        case _:
+            url = request.getfixturevalue("migrated_postgres_url")
+            _empty(url)
+            opened = SqlCatalogue.open(url)
+    yield opened
+    opened.close()
+
+
+def _empty(postgres_url: str) -> None:
+    engine = open_engine(postgres_url)
+    with engine.begin() as connection:
+        tables = ", ".join(metadata.tables)
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    engine.dispose()

@@ -1,0 +1,243 @@
+"""Uploads in the catalogue: one writer, an offset that only grows, completion once and with its job."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage.blobs import StoredPart
+from storage.catalogue import Tail
+from storage.catalogue.sql import SqlCatalogue
+from storage.errors import (
+    Conflict,
+    IllegalTransition,
+    NotFound,
+    StaleLease,
+    UploadBusy,
+    UploadTerminated,
+)
+from storage.ids import UploadId
+from storage.jobs import JobKind, JobState, Lane
+from storage.keys import source_key, tails_prefix
+from storage.lifecycle import VideoState
+from tests.builders import a_new_upload
+from tests.journeys import HOUR_MS, MINUTE_MS, an_uploaded_video, let_time_pass
+
+
+def test_an_upload_and_its_video_begin_together(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(title="Film", length_bytes=1000))
+    video = catalogue.video(upload.video)
+    assert (upload.state, upload.offset_bytes, upload.source_key) == ("open", 0, source_key(video.id))
+    assert (video.state, video.upload, video.source_bytes) == (VideoState.UPLOADING, upload.id, 1000)
+    assert upload.id != video.id
+    assert catalogue.upload(upload.id) == upload
+
+
+def test_an_unknown_upload_is_not_found(catalogue: SqlCatalogue) -> None:
+    with pytest.raises(NotFound):
+        catalogue.upload(UploadId("nobody"))
+    with pytest.raises(NotFound):
+        catalogue.acquire_upload(UploadId("nobody"), "writer", MINUTE_MS)
+
+
+def test_names_from_clients_survive_what_databases_do_not_like(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(title="nul \x00 and half a pair \ud83d", filename="🎬.mp4"))
+    video = catalogue.video(upload.video)
+    assert video.title == "nul  and half a pair ?"
+    assert video.filename == "🎬.mp4"
+
+
+# --- one writer ------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_writer_is_turned_away_and_the_first_learns_of_it(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "first", MINUTE_MS)
+    assert catalogue.renew_upload(upload.id, token, MINUTE_MS) is True
+    with pytest.raises(UploadBusy):
+        catalogue.acquire_upload(upload.id, "second", MINUTE_MS)
+    assert catalogue.renew_upload(upload.id, token, MINUTE_MS) is False
+    catalogue.release_upload(upload.id, token)
+    assert catalogue.acquire_upload(upload.id, "second", MINUTE_MS) > token
+
+
+def test_a_wish_to_let_go_ends_with_the_lease(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    first = catalogue.acquire_upload(upload.id, "first", MINUTE_MS)
+    with pytest.raises(UploadBusy):
+        catalogue.acquire_upload(upload.id, "second", MINUTE_MS)
+    catalogue.release_upload(upload.id, first)
+    second = catalogue.acquire_upload(upload.id, "second", MINUTE_MS)
+    assert catalogue.renew_upload(upload.id, second, MINUTE_MS) is True
+
+
+def test_an_expired_writer_is_taken_over_and_shut_out(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    old = catalogue.acquire_upload(upload.id, "first", MINUTE_MS)
+    let_time_pass(catalogue, MINUTE_MS)
+    new = catalogue.acquire_upload(upload.id, "second", MINUTE_MS)
+    with pytest.raises(StaleLease):
+        catalogue.renew_upload(upload.id, old, MINUTE_MS)
+    with pytest.raises(StaleLease):
+        catalogue.record_progress(upload.id, old, offset_bytes=10, new_parts=(), tail=None)
+    with pytest.raises(StaleLease):
+        catalogue.begin_source(upload.id, old, "multipart")
+    with pytest.raises(StaleLease):
+        catalogue.complete_upload(upload.id, old, recipe="1")
+    catalogue.release_upload(upload.id, old)  # ignored
+    assert catalogue.renew_upload(upload.id, new, MINUTE_MS) is True
+
+
+def test_a_writer_whose_lease_ran_out_goes_on_if_nobody_came(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "first", MINUTE_MS)
+    let_time_pass(catalogue, HOUR_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=10, new_parts=(), tail=None)
+    assert catalogue.renew_upload(upload.id, token, MINUTE_MS) is True
+
+
+# --- the bytes -------------------------------------------------------------------------------------------------------
+
+
+def test_progress_is_parts_and_a_tail(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=None))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    parts = (StoredPart(number=1, etag="one", size_bytes=500), StoredPart(number=2, etag="two", size_bytes=500))
+    tail = Tail(key=f"{tails_prefix(upload.video)}1-1007", start=1000, size_bytes=7)
+    catalogue.begin_source(upload.id, token, "multipart")
+    catalogue.record_progress(upload.id, token, offset_bytes=500, new_parts=parts[:1], tail=None)
+    catalogue.record_progress(upload.id, token, offset_bytes=1007, new_parts=parts[1:], tail=tail)
+    stored = catalogue.upload(upload.id)
+    assert (stored.offset_bytes, stored.parts, stored.tail, stored.multipart_id) == (1007, parts, tail, "multipart")
+    assert catalogue.video(upload.video).received_bytes == 1007
+
+
+def test_a_part_stored_again_replaces_the_first(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    for etag in ("old", "new"):
+        part = StoredPart(number=1, etag=etag, size_bytes=500)
+        catalogue.record_progress(upload.id, token, offset_bytes=500, new_parts=(part,), tail=None)
+    assert [part.etag for part in catalogue.upload(upload.id).parts] == ["new"]
+
+
+@pytest.mark.parametrize("offset_bytes", [499, 1001], ids=["back", "beyond the length"])
+def test_an_offset_neither_goes_back_nor_beyond_the_length(catalogue: SqlCatalogue, offset_bytes: int) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=1000))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=500, new_parts=(), tail=None)
+    with pytest.raises(Conflict):
+        catalogue.record_progress(upload.id, token, offset_bytes=offset_bytes, new_parts=(), tail=None)
+    assert catalogue.upload(upload.id).offset_bytes == 500
+
+
+def test_a_deferred_length_is_fixed_once(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=None))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=500, new_parts=(), tail=None)
+    with pytest.raises(Conflict):
+        catalogue.set_upload_length(upload.id, token, 499)
+    catalogue.set_upload_length(upload.id, token, 900)
+    catalogue.set_upload_length(upload.id, token, 900)
+    with pytest.raises(Conflict):
+        catalogue.set_upload_length(upload.id, token, 901)
+    assert catalogue.upload(upload.id).length_bytes == 900
+    assert catalogue.video(upload.video).source_bytes == 900
+
+
+def test_received_bytes_are_told_at_most_twice_a_second(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=1000))
+    token = catalogue.acquire_upload(upload.id, "writer", HOUR_MS)
+
+    def told() -> list[int]:
+        return [it.data["received_bytes"] for it in catalogue.events_after(0) if it.kind == "uploaded_bytes"]
+
+    let_time_pass(catalogue, 1000)
+    for offset_bytes in (100, 200, 300):
+        catalogue.record_progress(upload.id, token, offset_bytes=offset_bytes, new_parts=(), tail=None)
+    assert told()[:1] == [100]
+    assert len(told()) < 3
+    let_time_pass(catalogue, 1000)
+    catalogue.record_progress(upload.id, token, offset_bytes=400, new_parts=(), tail=None)
+    catalogue.record_progress(upload.id, token, offset_bytes=1000, new_parts=(), tail=None)
+    assert told()[-2:] == [400, 1000], "the last byte is always told"
+
+
+# --- the ends --------------------------------------------------------------------------------------------------------
+
+
+def test_completion_comes_with_the_inspection_job_and_only_once(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=1000))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=1000, new_parts=(), tail=None)
+    job = catalogue.complete_upload(upload.id, token, recipe="7")
+    assert job is not None
+    assert (job.kind, job.lane, job.state, job.recipe) == (JobKind.INSPECT, Lane.PLAYABLE, JobState.READY, "7")
+    assert catalogue.complete_upload(upload.id, token, recipe="7") is None
+    assert catalogue.jobs() == (job,)
+    video = catalogue.video(upload.video)
+    assert (video.state, video.received_bytes) == (VideoState.INSPECTING, 1000)
+    assert video.uploaded_at_ms is not None
+    assert catalogue.asset(video.asset).recipe == "7"
+    assert catalogue.upload(upload.id).state == "completed"
+
+
+@pytest.mark.parametrize("length_bytes", [None, 1001], ids=["unknown length", "bytes missing"])
+def test_an_upload_with_bytes_missing_is_not_complete(catalogue: SqlCatalogue, length_bytes: int | None) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=length_bytes))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=1000, new_parts=(), tail=None)
+    with pytest.raises(Conflict):
+        catalogue.complete_upload(upload.id, token, recipe="1")
+    assert catalogue.jobs() == ()
+
+
+def test_a_refused_upload_keeps_its_offset_and_says_why(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=500, new_parts=(), tail=None)
+    catalogue.refuse_upload(upload.id, "not_media", "This is a text file.")
+    catalogue.refuse_upload(upload.id, "not_media", "This is a text file.")
+    refused, video = catalogue.upload(upload.id), catalogue.video(upload.video)
+    assert (refused.state, refused.offset_bytes) == ("refused", 500)
+    assert (refused.reason_code, video.reason_code, video.reason) == ("not_media", "not_media", "This is a text file.")
+    assert video.state is VideoState.REJECTED
+    with pytest.raises(StaleLease):
+        catalogue.record_progress(upload.id, token, offset_bytes=600, new_parts=(), tail=None)
+    with pytest.raises(Conflict):
+        catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+
+
+def test_a_terminated_upload_says_what_is_to_be_dropped(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.begin_source(upload.id, token, "multipart")
+    tail = Tail(key=f"{tails_prefix(upload.video)}1-7", start=0, size_bytes=7)
+    catalogue.record_progress(upload.id, token, offset_bytes=7, new_parts=(), tail=tail)
+    ended = catalogue.terminate_upload(upload.id)
+    assert (ended.state, ended.multipart_id, ended.tail) == ("terminated", "multipart", tail)
+    assert catalogue.video(upload.video).state is VideoState.DELETED
+    assert catalogue.terminate_upload(upload.id) == ended
+    with pytest.raises(StaleLease):
+        catalogue.renew_upload(upload.id, token, MINUTE_MS)
+    with pytest.raises(UploadTerminated):
+        catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+
+
+def test_a_complete_upload_cannot_be_terminated(catalogue: SqlCatalogue) -> None:
+    video, upload = an_uploaded_video(catalogue)
+    with pytest.raises(IllegalTransition):
+        catalogue.terminate_upload(upload)
+    assert catalogue.video(video).state is VideoState.INSPECTING
+
+
+def test_uploads_expire_by_their_lifetime_which_progress_renews(catalogue: SqlCatalogue) -> None:
+    idle = catalogue.create_upload(a_new_upload(lifetime_ms=HOUR_MS))
+    busy = catalogue.create_upload(a_new_upload(lifetime_ms=HOUR_MS))
+    token = catalogue.acquire_upload(busy.id, "writer", MINUTE_MS)
+    let_time_pass(catalogue, HOUR_MS // 2)
+    catalogue.record_progress(busy.id, token, offset_bytes=1, new_parts=(), tail=None)
+    assert catalogue.expired_uploads(10) == ()
+    let_time_pass(catalogue, HOUR_MS // 2)
+    assert [it.id for it in catalogue.expired_uploads(10)] == [idle.id]
+    catalogue.terminate_upload(idle.id)
+    assert catalogue.expired_uploads(10) == ()
