@@ -1,0 +1,180 @@
+"""ENCODE: one chunk of the video, decoded once, in all the rungs that the job names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import structlog
+
+from packager.cmaf import cut_video
+from storage.errors import DamagedSource, ToolFailed
+from storage.jobs import Encoded, RenditionSegments
+from storage.media.ladder import Chunk, EncodePlan, Rung
+from storage.media.source import Source
+from workers.ffmpeg import command
+from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.steps.context import StepContext
+from workers.steps.encoded_file import mapped
+from workers.steps.uploads import store_rendition
+
+log = structlog.get_logger(__name__)
+
+RUN_UP_GROWTH = 4
+FRAME_REPORT = "frames.txt"
+LARGE_PIXELS = 4096 * 2304
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What one job is about, looked up in the plan."""
+
+    source: Source
+    plan: EncodePlan
+    chunk: Chunk
+    rungs: tuple[Rung, ...]
+
+
+def encode(ctx: StepContext) -> Encoded:
+    """Encode the job's chunk in the job's rungs and store the segments. Raises `DamagedSource` if no picture of the
+    source up to the chunk's end can be decoded, and what `run_tool` raises."""
+    work = _work(ctx)
+    outputs = [ctx.scratch / f"{rung.name}.mp4" for rung in work.rungs]
+    cpu_ms = 0
+    for lead in run_ups(work.chunk, command.default_lead(work.source, work.plan)):
+        run = _run(ctx, work, outputs, lead)
+        cpu_ms += run.cpu_ms
+        times = _picture_times(ctx.scratch / FRAME_REPORT)
+        if run.exit_code != 0 and times:
+            raise ToolFailed(
+                f"ffmpeg ended with exit code {run.exit_code}.",
+                argv=run.argv,
+                exit_code=run.exit_code,
+                stderr_tail=run.stderr_tail,
+            )
+        if times and (lead == work.chunk.frames.start or _starts_in_time(times[0], work)):
+            return Encoded(outputs=tuple(_store(ctx, work, outputs)), cpu_ms=cpu_ms)
+        log.info("run_up_too_short", **ctx.job.log_context(), lead_frames=lead, pictures=len(times))
+    raise _nothing_decoded(ctx, work, run)
+
+
+def run_ups(chunk: Chunk, first: int) -> Iterator[int]:
+    """Run-ups to try, in frames: longer and longer, the last one from the start of the film."""
+    lead = first
+    while lead < chunk.frames.start:
+        yield lead
+        lead *= RUN_UP_GROWTH
+    yield chunk.frames.start
+
+
+def _work(ctx: StepContext) -> _Work:
+    source, plan = ctx.asset.source, ctx.asset.plan
+    if source is None or plan is None:
+        raise ValueError("an asset is encoded after it was inspected and planned")
+    chunk = plan.chunks[int(ctx.job.payload["chunk"])]
+    rungs = {rung.name: rung for rung in plan.ladder.rungs}
+    return _Work(source=source, plan=plan, chunk=chunk, rungs=tuple(rungs[name] for name in ctx.job.payload["rungs"]))
+
+
+def _run(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int) -> ToolRun:
+    path = ctx.source()
+    argv = command.encode_command(
+        work.source,
+        work.plan,
+        work.chunk,
+        work.rungs,
+        input_path=path,
+        output_paths=outputs,
+        lead=lead,
+        threads=ctx.threads,
+        filters=ctx.tools.filters,
+        frame_report=ctx.scratch / FRAME_REPORT,
+        program=str(ctx.tools.ffmpeg),
+    )
+    (ctx.scratch / FRAME_REPORT).unlink(missing_ok=True)
+    return run_tool(
+        argv,
+        tools=ctx.tools,
+        scratch=ctx.scratch,
+        reads=(path,),
+        limits=_limits(work),
+        stop=ctx.stop,
+        nice=ctx.nice,
+        check=False,
+    )
+
+
+def _limits(work: _Work) -> Limits:
+    """Pictures above 4K need more memory than the usual limit leaves."""
+    track = command.video_track(work.source)
+    large = track.width * track.height > LARGE_PIXELS
+    return Limits(memory_bytes=(16 if large else 8) * 1024**3, output_bytes=2 * 1024**3)
+
+
+def _picture_times(report: Path) -> list[Fraction | None]:
+    """Of every frame that came out, the source's own time of the picture it shows; None where ffmpeg does not say."""
+    lines = report.read_text().splitlines() if report.exists() else []
+    return [_picture_time(line) for line in lines]
+
+
+def _picture_time(line: str) -> Fraction | None:
+    ticks, _, timebase = line.partition(" ")
+    try:
+        return int(ticks) * Fraction(timebase)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def _starts_in_time(time: Fraction | None, work: _Work) -> bool:
+    """Whether the first picture is one that belongs to the first frame or before, not the first one that could be had:
+    a seek may land too late where a container has no index."""
+    if time is None:
+        return True
+    latest = work.source.start + (work.chunk.frames.start + Fraction(1, 2)) / work.plan.ladder.frame_rate
+    return time <= latest
+
+
+def _store(ctx: StepContext, work: _Work, outputs: Sequence[Path]) -> Iterator[RenditionSegments]:
+    ladder = work.plan.ladder
+    for rung, path in zip(work.rungs, outputs, strict=True):
+        cut = cut_video(
+            mapped(path),
+            timescale=ladder.timescale,
+            frame_ticks=ladder.frame_ticks,
+            first_frame=work.chunk.frames.start,
+            expected_frames=len(work.chunk.frames),
+            gop_frames=ladder.gop_frames,
+            segment_frames=ladder.segment_frames,
+            first_segment=work.chunk.first_segment,
+        )
+        yield store_rendition(
+            ctx,
+            rung.name,
+            init=cut.init,
+            segments=cut.segments,
+            codecs=cut.facts.codecs,
+            timescale=ladder.timescale,
+            fingerprint=command.fingerprint(
+                command.video_options(rung, work.plan, command.PRESET), ctx.tools.ffmpeg_version
+            ),
+            content_type="video/mp4",
+        )
+
+
+def _nothing_decoded(ctx: StepContext, work: _Work, run: ToolRun) -> Exception:
+    """The source is at fault if a plain decode finds nothing either; otherwise our command is."""
+    path = ctx.source()
+    argv = command.trial_command(work.source, input_path=path, program=str(ctx.tools.ffmpeg))
+    trial = run_tool(
+        argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), stop=ctx.stop, nice=ctx.nice, check=False
+    )
+    if trial.stdout:
+        return ToolFailed(
+            "ffmpeg decoded pictures but encoded none.",
+            argv=run.argv,
+            exit_code=run.exit_code,
+            stderr_tail=run.stderr_tail,
+        )
+    return DamagedSource(stderr_tail=run.stderr_tail)
