@@ -1,0 +1,45 @@
+"""What a process that works on jobs is made of. `infra` fills it; nothing here knows which adapter stands behind a port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from storage.blobs import BlobStore
+from storage.catalogue import Catalogue
+from storage.jobs import Bell, JobKind
+from workers.drain import Drain
+from workers.ffmpeg.process import Tools
+from workers.measures import Measure, measure_nothing
+from workers.runner import Runner, Sources, Step
+from workers.settings import WorkerSettings
+from workers.sweeper import Sweeper, SweeperMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerParts:
+    """Adapters and policy of one process. They belong to the process that made them: connections are not taken across
+    a fork."""
+
+    catalogue: Catalogue
+    blobs: BlobStore
+    tools: Tools
+    settings: WorkerSettings
+    sources: Sources
+    steps: Mapping[JobKind, Step]
+
+    def runner(self, bell: Bell, drain: Drain, *, measure: Measure = measure_nothing) -> Runner:
+        return Runner(
+            self.catalogue,
+            self.blobs,
+            bell,
+            self.tools,
+            self.settings,
+            steps=self.steps,
+            sources=self.sources,
+            drain=drain,
+            measure=measure,
+        )
+
+    def sweeper(self, bell: Bell, metrics: SweeperMetrics | None = None) -> Sweeper:
+        return Sweeper(self.catalogue, self.blobs, bell, self.settings, metrics=metrics)
