@@ -31,6 +31,16 @@ def source_key(video: VideoId) -> str:
     return checked(f"sources/{video}")
 
 
+def tails_prefix(video: VideoId) -> str:
+    """Where the tails of a video's upload lie: everything below it is rubbish once the source is whole."""
+    return f"tails/{checked(video)}/"
+
+
+def tail_key(video: VideoId, token: int, end: int) -> str:
+    """Key of the bytes of an upload after its last S3 part, up to ``end``, as the writer with ``token`` stored them."""
+    return checked(f"{tails_prefix(video)}{token}-{end}")
+
+
 def segment_name(number: int, digest: str) -> str:
     """Name of a segment inside its rendition. ``number`` counts from 0."""
     return f"{number}-{digest}.m4s"

@@ -1,0 +1,143 @@
+"""The upload API as an ASGI app: tus, REST, events, the web page and what operators ask.
+
+`create_app` plugs; it decides nothing. `serving` runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import structlog
+from fastapi import FastAPI, Header, Response
+from fastapi.responses import StreamingResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from storage.errors import FishladderError, InvalidRequest, Unavailable
+from upload_api.counting import CountRequests
+from upload_api.drain import Drain
+from upload_api.events import EventFeed
+from upload_api.metrics import Metrics
+from upload_api.models import Health
+from upload_api.ports import Ports
+from upload_api.problems import install_problems
+from upload_api.settings import UploadApiSettings
+from upload_api.threads import Threads
+from upload_api.tus.protocol import REQUEST_FIELDS, RESPONSE_FIELDS
+from upload_api.tus.recovery import Janitor
+from upload_api.tus.routes import TusApp
+from upload_api.tus.service import TusService
+from upload_api.videos import video_routes
+from upload_api.web.routes import web_routes
+
+__all__ = ["Ports", "UploadApiSettings", "create_app"]
+
+log = structlog.get_logger(__name__)
+
+ABOUT = """Upload a video with any [tus 1.0](https://tus.io) client at `/files`, follow it here, play it from the origin.
+
+`POST /files` answers with `Fishladder-Video`: the id below `/api/v1/videos`. Errors are `application/problem+json`
+with a stable `code` and a sentence in `detail`."""
+
+
+def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
+    """The app over ``ports``. ``app.state.drain.begin()`` ends its service; `serving.serve` calls it on SIGTERM."""
+    drain, threads, metrics = Drain(), Threads(settings.part_threads), Metrics()
+    feed = EventFeed(
+        ports.catalogue,
+        threads,
+        drain,
+        metrics,
+        poll_s=settings.events_poll_s,
+        heartbeat_s=settings.events_heartbeat_s,
+    )
+    tus = TusApp(settings, TusService(settings, ports, threads, drain, metrics))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        janitor = asyncio.create_task(_tidy(settings, ports, threads))
+        yield
+        drain.begin()
+        janitor.cancel()
+        await asyncio.wait({janitor})
+        await feed.close()
+
+    app = FastAPI(title="Fishladder", version="1", description=ABOUT, lifespan=lifespan, redoc_url=None)
+    app.state.drain = drain
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.cors_origins),
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=list(REQUEST_FIELDS),
+        expose_headers=list(RESPONSE_FIELDS),
+        max_age=86400,
+    )
+    app.add_middleware(CountRequests, metrics=metrics)
+    install_problems(app)
+    for path in ("/files", "/files/", "/files/{upload_id}"):
+        app.router.routes.append(Route(path, tus, name="tus", include_in_schema=False))
+    app.include_router(video_routes(settings, ports))
+    _add_events(app, feed)
+    _add_operations(app, ports, drain, metrics)
+    app.router.routes.extend(web_routes(settings, ports))
+    return app
+
+
+def _add_events(app: FastAPI, feed: EventFeed) -> None:
+    @app.get(
+        "/api/v1/events",
+        summary="Everything that happens to videos, as server-sent events",
+        tags=["events"],
+        response_class=StreamingResponse,
+        responses={200: {"content": {"text/event-stream": {}}}},
+    )
+    async def events(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
+        """Kinds: `state`, `progress`, `uploaded_bytes`, `title`; each with `video_id`. Send `Last-Event-ID` to catch
+        up; browsers do it by themselves."""
+        if last_event_id is not None and not (last_event_id.isdecimal() and len(last_event_id) <= 18):
+            raise InvalidRequest("Last-Event-ID is the id of an event of ours.")
+        after = int(last_event_id) if last_event_id is not None else None
+        return StreamingResponse(
+            feed.stream(after),
+            media_type="text/event-stream",
+            # nginx would keep events back until its buffer is full.
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+def _add_operations(app: FastAPI, ports: Ports, drain: Drain, metrics: Metrics) -> None:
+    @app.get("/healthz", summary="This process lives", tags=["operations"])
+    async def healthz() -> Health:
+        return Health(status="ok")
+
+    @app.get("/readyz", summary="This process can do its work", tags=["operations"])
+    def readyz() -> Health:
+        """The database answers and its schema is at head, the store answers, and no drain has begun."""
+        if drain.begun:
+            raise Unavailable("This server is about to stop.")
+        ports.catalogue.check()
+        ports.blobs.check()
+        return Health(status="ready")
+
+    @app.get("/metrics", include_in_schema=False)
+    def show_metrics() -> Response:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads) -> None:
+    """The janitor's rounds, on one process of all that share the catalogue."""
+    if settings.janitor_interval_s <= 0:
+        return
+    janitor, holder = Janitor(ports), f"upload-api-{id(ports):x}"
+    ttl_ms = round(settings.janitor_interval_s * 3000)
+    while True:
+        try:
+            if await threads.catalogue(ports.catalogue.lead, "upload-janitor", holder, ttl_ms):
+                await threads.store(janitor.tidy)
+        except FishladderError as error:
+            log.warning("uploads_not_tidied", code=error.code, sentence=error.sentence)
+        await asyncio.sleep(settings.janitor_interval_s)

@@ -1,0 +1,41 @@
+"""Errors that only the HTTP side knows: leaves of the tree in `storage.errors`."""
+
+from __future__ import annotations
+
+from storage.errors import Conflict, InvalidRequest, Rejected
+
+
+class UnsupportedVersion(InvalidRequest):
+    """This server speaks tus 1.0.0; the request says another version or none."""
+
+    code = "unsupported_tus_version"
+
+
+class WrongContentType(InvalidRequest):
+    """The bytes of an upload are sent as application/offset+octet-stream."""
+
+    code = "wrong_content_type"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """This resource does not know that method."""
+
+    code = "method_not_allowed"
+
+
+class UploadRefused(Rejected):
+    """This upload was refused; sending more of it does not help."""
+
+    code = "upload_refused"
+
+
+class UploadClosed(Conflict):
+    """This upload was completed or refused meanwhile."""
+
+    code = "upload_closed"
+
+
+class SourceLost(Conflict):
+    """The object store lost a part of this upload. Please upload the file again."""
+
+    code = "source_lost"

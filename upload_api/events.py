@@ -1,0 +1,133 @@
+"""`/api/v1/events`: one server-sent stream of everything that happens to videos.
+
+One poller per process asks the catalogue while anybody listens; every listener reads from its memory, and from the
+catalogue itself when it was away for longer than that reaches back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+
+import structlog
+
+from storage.catalogue import Event, Videos
+from storage.errors import Unavailable
+from upload_api.drain import Drain
+from upload_api.metrics import Metrics
+from upload_api.threads import Threads
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED = 2000
+PAGE = 500
+RECONNECT_MS = 1500
+
+
+class EventFeed:
+    """Follows the catalogue's events for all listeners of this process."""
+
+    def __init__(
+        self,
+        catalogue: Videos,
+        threads: Threads,
+        drain: Drain,
+        metrics: Metrics,
+        *,
+        poll_s: float,
+        heartbeat_s: float,
+    ) -> None:
+        self._catalogue = catalogue
+        self._threads = threads
+        self._drain = drain
+        self._metrics = metrics
+        self._poll_s = poll_s
+        self._heartbeat_s = heartbeat_s
+        self._recent: deque[Event] = deque(maxlen=REMEMBERED)
+        self._reaches_back_to = 0  # events after this id are all in `_recent`
+        self._position = 0
+        self._news = asyncio.Event()
+        self._listeners = 0
+        self._poller: asyncio.Task[None] | None = None
+
+    async def stream(self, after: int | None) -> AsyncIterator[str]:
+        """The event stream for one listener, from behind event ``after`` (None: from now on), as text to send."""
+        self._listeners += 1
+        self._metrics.listeners.inc()
+        forget_drain = self._drain.listen(self._wake)
+        try:
+            position = await self._threads.catalogue(self._catalogue.last_event_id) if after is None else after
+            # A first id, so that a reconnect catches up even if nothing happened before the break.
+            yield f"retry: {RECONNECT_MS}\nid: {position}\nevent: hello\ndata: {{}}\n\n"
+            while not self._drain.begun:
+                self._follow(position)
+                news = self._news
+                events = await self._after(position)
+                for event in events:
+                    yield render_event(event)
+                if events:
+                    position = events[-1].id
+                elif not await _happens_within(news, self._heartbeat_s):
+                    yield ": still here\n\n"
+        finally:
+            forget_drain()
+            self._listeners -= 1
+            self._metrics.listeners.dec()
+
+    async def close(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            await asyncio.wait({self._poller})
+
+    async def _after(self, position: int) -> list[Event] | tuple[Event, ...]:
+        if position >= self._reaches_back_to:
+            return [event for event in self._recent if event.id > position]
+        return await self._threads.catalogue(self._catalogue.events_after, position, limit=PAGE)
+
+    def _follow(self, position: int) -> None:
+        """Have a poller. A new one begins where its first listener stands."""
+        if self._poller is None or self._poller.done():
+            self._recent.clear()
+            self._position = self._reaches_back_to = position
+            self._poller = asyncio.create_task(self._poll())
+
+    async def _poll(self) -> None:
+        while self._listeners and not self._drain.begun:
+            try:
+                events = await self._threads.catalogue(self._catalogue.events_after, self._position, limit=PAGE)
+            except Unavailable as error:
+                log.warning("events_not_read", reason=error.code)
+                events = ()
+            if events:
+                self._remember(events)
+                self._wake()
+            if len(events) < PAGE:
+                await asyncio.sleep(self._poll_s)
+
+    def _remember(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            if len(self._recent) == REMEMBERED:
+                self._reaches_back_to = self._recent[0].id
+            self._recent.append(event)
+        self._position = events[-1].id
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+async def _happens_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def render_event(event: Event) -> str:
+    """One event in the text/event-stream format: its kind, its id for Last-Event-ID, its data on one line."""
+    data = {"video_id": event.video, "at_ms": event.at_ms, **event.data}
+    return f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

@@ -1,0 +1,192 @@
+"""What the REST API says, as pydantic models: the only module of this room that knows pydantic, with `api`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, Field
+
+from storage.catalogue import RenditionRow, Upload, Video
+from storage.lifecycle import VideoState
+from storage.media.source import Note
+from upload_api.urls import Urls
+
+
+class NoteModel(BaseModel):
+    """Something that was normalised or lost."""
+
+    code: str
+    sentence: str
+
+    @classmethod
+    def of(cls, note: Note) -> NoteModel:
+        return cls(code=note.code, sentence=note.sentence)
+
+
+class RenditionModel(BaseModel):
+    """One encoded output."""
+
+    name: str
+    kind: str = Field(description="video or audio")
+    codecs: str | None = Field(description="RFC 6381; null until its first segment is there")
+    width: int | None = None
+    height: int | None = None
+    max_rate_bps: int | None = Field(default=None, description="bits per second that it never exceeds for long")
+    language: str | None = Field(default=None, description="BCP 47")
+    channels: int | None = None
+
+    @classmethod
+    def of(cls, row: RenditionRow) -> RenditionModel:
+        if row.rung is not None:
+            return cls(
+                name=row.name,
+                kind="video",
+                codecs=row.codecs,
+                width=row.rung.width,
+                height=row.rung.height,
+                max_rate_bps=row.rung.max_rate_bps,
+            )
+        audio = row.audio
+        return cls(
+            name=row.name,
+            kind="audio",
+            codecs=row.codecs,
+            max_rate_bps=audio.bit_rate_bps if audio else None,
+            language=audio.language if audio else None,
+            channels=audio.channels if audio else None,
+        )
+
+
+class VideoSummary(BaseModel):
+    """A video as lists show it. A URL is null until it answers."""
+
+    id: str
+    title: str
+    state: VideoState
+    progress: float = Field(ge=0, le=1, description="encoded media time over all renditions")
+    reason_code: str | None = Field(description="why it was rejected or failed; stable, for programs")
+    reason: str | None = Field(description="the same for a person")
+    notes: list[NoteModel]
+    filename: str | None
+    lane: str
+    duration_seconds: float | None
+    source_bytes: int | None = Field(description="size of the uploaded file; null while nobody knows")
+    received_bytes: int = Field(description="bytes of it that are safe")
+    created_at: datetime
+    updated_at: datetime
+    uploaded_at: datetime | None
+    playable_at: datetime | None
+    ready_at: datetime | None
+    watch_url: str | None
+    embed_url: str | None
+    hls_url: str | None
+    dash_url: str | None
+    poster_url: str | None
+    storyboard_url: str | None
+
+    @classmethod
+    def of(cls, video: Video, urls: Urls) -> VideoSummary:
+        return cls.model_validate(_facts(video, urls))
+
+
+class VideoModel(VideoSummary):
+    """A video in full."""
+
+    renditions: list[RenditionModel]
+
+    @classmethod
+    def in_full(cls, video: Video, renditions: tuple[RenditionRow, ...], urls: Urls) -> VideoModel:
+        return cls.model_validate(_facts(video, urls) | {"renditions": [RenditionModel.of(row) for row in renditions]})
+
+
+def _facts(video: Video, urls: Urls) -> dict[str, object]:
+    def media(name: str) -> str | None:
+        return urls.media(video.id, name) if name in video.published else None
+
+    exists = video.state is not VideoState.DELETED
+    return {
+        "id": video.id,
+        "title": video.title,
+        "state": video.state,
+        "progress": video.progress,
+        "reason_code": video.reason_code,
+        "reason": video.reason,
+        "notes": [NoteModel.of(note) for note in video.notes],
+        "filename": video.filename,
+        "lane": str(video.lane),
+        "duration_seconds": None if video.duration_ms is None else video.duration_ms / 1000,
+        "source_bytes": video.source_bytes,
+        "received_bytes": video.received_bytes,
+        "created_at": moment(video.created_at_ms),
+        "updated_at": moment(video.updated_at_ms),
+        "uploaded_at": moment_or_none(video.uploaded_at_ms),
+        "playable_at": moment_or_none(video.playable_at_ms),
+        "ready_at": moment_or_none(video.ready_at_ms),
+        "watch_url": urls.watch(video.id) if exists else None,
+        "embed_url": urls.embed(video.id) if exists else None,
+        "hls_url": media("master.m3u8"),
+        "dash_url": media("manifest.mpd"),
+        "poster_url": media("poster.jpg"),
+        "storyboard_url": media("storyboard.vtt"),
+    }
+
+
+class VideoPage(BaseModel):
+    videos: list[VideoSummary]
+    next_cursor: str | None = Field(description="of the next page; null on the last one")
+
+
+class Rename(BaseModel):
+    """What may be changed of a video."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+
+class UploadModel(BaseModel):
+    """A tus upload. Its id is a capability: who has it may send bytes."""
+
+    id: str
+    video_id: str
+    state: str = Field(description="open, completed, terminated or refused")
+    offset_bytes: int
+    length_bytes: int | None
+    reason_code: str | None = Field(description="why it was refused")
+    reason: str | None
+    created_at: datetime
+    expires_at: datetime | None = Field(description="null once it is complete")
+
+    @classmethod
+    def of(cls, upload: Upload) -> UploadModel:
+        return cls(
+            id=upload.id,
+            video_id=upload.video,
+            state=upload.state,
+            offset_bytes=upload.offset_bytes,
+            length_bytes=upload.length_bytes,
+            reason_code=upload.reason_code,
+            reason=upload.reason,
+            created_at=moment(upload.created_at_ms),
+            expires_at=moment(upload.expires_at_ms) if upload.state == "open" else None,
+        )
+
+
+class Health(BaseModel):
+    status: str
+
+
+class ProblemModel(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    code: str = Field(description="stable; for programs")
+    detail: str = Field(description="a sentence for a person")
+
+
+def moment(at_ms: int) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, UTC)
+
+
+def moment_or_none(at_ms: int | None) -> datetime | None:
+    return None if at_ms is None else moment(at_ms)

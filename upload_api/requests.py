@@ -1,0 +1,27 @@
+"""What we read of an ASGI scope, in one place."""
+
+from __future__ import annotations
+
+from starlette.types import Scope
+
+from upload_api.urls import Asked
+
+
+def request_fields(scope: Scope) -> dict[str, str]:
+    """Header fields by lower-case name. One that came twice is joined with a comma (RFC 9110 section 5.3), which a
+    count, an offset or a version never survives."""
+    fields: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    return fields
+
+
+def asked_by(scope: Scope) -> Asked:
+    server, client = scope.get("server"), scope.get("client")
+    return Asked(
+        scheme=scope.get("scheme", "http"),
+        server_port=server[1] if server else None,
+        fields=request_fields(scope),
+        peer=client[0] if client else None,
+    )

@@ -1,0 +1,46 @@
+"""A request's body as it comes from the server, and the polite end of one that we do not want to the end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Message, Receive
+
+LINGER_S = 2.0
+LINGER_BYTES = 4 * 1024 * 1024
+
+
+class Body:
+    """Pieces of a body, in order. Reading one is cancellable without loss: a piece that was handed out is the caller's,
+    one that was not stays with the server."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.started = False
+        self.ended = False
+        self.disconnected = False
+
+    async def read(self) -> bytes:
+        """The next piece, possibly empty; `ended` or `disconnected` say when it was the last."""
+        self.started = True
+        message: Message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self.disconnected = True
+            return b""
+        self.ended = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
+
+    async def linger(self) -> None:
+        """Read on for a moment and throw away, after the answer was sent.
+
+        A socket that is closed with unread bytes resets the connection, and the client loses the answer that told it
+        why (RFC 9112 section 9.6).
+        """
+        spare = LINGER_BYTES
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while spare > 0 and not (self.ended or self.disconnected):
+                    spare -= len(await self.read())
+        except TimeoutError:
+            return

@@ -1,0 +1,99 @@
+"""Ending an upload: effects in an order in which each may be the last before a crash, and all may be repeated."""
+
+from __future__ import annotations
+
+import structlog
+
+from storage.blobs import StoredPart
+from storage.catalogue import Tail, Upload
+from storage.errors import NotFound, StoreUnavailable
+from storage.ids import UploadId
+from storage.keys import tails_prefix
+from storage.media.ladder import RECIPE
+from upload_api.errors import SourceLost
+from upload_api.ports import Ports, SourceStore
+from upload_api.tus.protocol import is_whole
+
+log = structlog.get_logger(__name__)
+
+EMPTY = "This file is empty: there is no video in it."
+
+
+def finish_source(ports: Ports, upload_id: UploadId, token: int) -> bool:
+    """Complete an upload whose bytes are all durable; True if this call did it. Blocks.
+
+    Order: tail → last S3 part → recorded → joined → size checked → completion and first job in one transaction → bell.
+    Whatever a crash leaves undone, the next call with a new ``token`` does; nothing is done twice that matters.
+    Raises `SourceLost`, `StaleLease`, `Unavailable`.
+    """
+    upload = ports.catalogue.upload(upload_id)
+    if upload.state != "open" or not is_whole(upload):
+        return False
+    if upload.length_bytes == 0:
+        # An object of no bytes would only be carried to the inspection to be refused there.
+        ports.catalogue.refuse_upload(upload_id, "empty", EMPTY)
+        return False
+    _join(ports, upload, token)
+    job = ports.catalogue.complete_upload(upload_id, token, recipe=RECIPE)
+    if job is not None:
+        ports.bell.ring(job.lane)
+        log.info("upload_completed", video_id=upload.video, size_bytes=upload.length_bytes, parts=len(upload.parts))
+    ports.blobs.delete_prefix(tails_prefix(upload.video))
+    return job is not None
+
+
+def _join(ports: Ports, upload: Upload, token: int) -> None:
+    if upload.multipart_id is None:
+        raise SourceLost("This upload has bytes but no multipart upload.")
+    parts = upload.parts
+    if upload.tail is not None:
+        tail = read_tail(ports.blobs, upload.tail)
+        last = store_part(ports.blobs, upload.source_key, upload.multipart_id, len(parts) + 1, tail)
+        parts = (*parts, last)
+        ports.catalogue.record_progress(
+            upload.id, token, offset_bytes=upload.offset_bytes, new_parts=(last,), tail=None
+        )
+    try:
+        ports.blobs.complete_multipart(upload.source_key, upload.multipart_id, parts)
+    except NotFound as error:
+        raise SourceLost from error
+    size_bytes = ports.blobs.head(upload.source_key).size_bytes
+    if size_bytes != upload.length_bytes:
+        raise StoreUnavailable(
+            "The stored file does not have the size of the upload.", stored=size_bytes, length=upload.length_bytes
+        )
+
+
+def store_part(blobs: SourceStore, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
+    """`put_part`; raises `SourceLost` if the store forgot the multipart upload (a life-cycle rule, a restored store)."""
+    try:
+        return blobs.put_part(key, multipart_id, number, data)
+    except NotFound as error:
+        raise SourceLost from error
+
+
+def read_tail(blobs: SourceStore, tail: Tail) -> bytes:
+    """The bytes of ``tail``; raises `SourceLost` if the store has not all of them."""
+    try:
+        data = blobs.get(tail.key)
+    except NotFound as error:
+        raise SourceLost from error
+    if len(data) < tail.size_bytes:
+        raise SourceLost
+    return data[: tail.size_bytes]
+
+
+def give_up_source(ports: Ports, upload: UploadId, error: SourceLost) -> None:
+    """End an upload whose bytes nobody can bring back, so that it does not hang."""
+    lost = ports.catalogue.upload(upload)
+    log.error("upload_parts_lost", video_id=lost.video)
+    ports.catalogue.refuse_upload(upload, error.code, error.sentence)
+    drop_bytes(ports.blobs, lost)
+
+
+def drop_bytes(blobs: SourceStore, upload: Upload) -> None:
+    """Free what an ended upload left in the store. Repeating it is harmless."""
+    if upload.multipart_id is not None:
+        blobs.abort_multipart(upload.source_key, upload.multipart_id)
+    blobs.delete_prefix(tails_prefix(upload.video))
+    blobs.delete(upload.source_key)

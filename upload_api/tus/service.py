@@ -1,0 +1,285 @@
+"""What can be done to an upload, apart from HTTP: create, append, look, end. Checks come before bytes, always in the
+order standing, lease, offset, body: nothing of a body is read before all of them have passed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from storage.catalogue import NewUpload, Upload
+from storage.errors import IllegalTransition, NotAllowed, TooLarge, Unavailable, UploadBusy
+from storage.ids import DEFAULT_TENANT, UploadId
+from upload_api.drain import Drain
+from upload_api.errors import SourceLost, UploadClosed
+from upload_api.metrics import Metrics
+from upload_api.ports import Ports
+from upload_api.settings import UploadApiSettings
+from upload_api.threads import Threads
+from upload_api.tus.body import Body
+from upload_api.tus.completion import drop_bytes, finish_source, give_up_source
+from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
+from upload_api.tus.parts import PartPolicy
+from upload_api.tus.protocol import (
+    Append,
+    Creation,
+    RequestFields,
+    TusPolicy,
+    admit_append,
+    check_not_refused,
+    check_standing,
+    is_whole,
+    parse_append,
+)
+from upload_api.tus.store import SourceWriter
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """How a body ended. ``upload``: as it stands now. ``surplus``: there were more bytes than room for them."""
+
+    upload: Upload
+    surplus: bool = False
+    stopped: Stop | None = None
+
+    def check(self) -> None:
+        """Raises for a body that was not taken to its end; what was taken is durable all the same."""
+        if self.surplus:
+            raise TooLarge("This request had more bytes than the upload has room for.")
+        if self.stopped in (Stop.LET_GO, Stop.LOST):
+            raise UploadBusy("Another request took this upload over; what was received is kept.")
+        if self.stopped is Stop.IDLE:
+            raise Unavailable("No bytes came for too long; what was received is kept.", retry_after_s=1)
+        if self.stopped is Stop.DRAINING:
+            raise going_down()
+
+
+def going_down() -> Unavailable:
+    return Unavailable("This server is about to stop; what was received is kept.", retry_after_s=1)
+
+
+class TusService:
+    """Uploads over a catalogue and a store."""
+
+    def __init__(
+        self, settings: UploadApiSettings, ports: Ports, threads: Threads, drain: Drain, metrics: Metrics
+    ) -> None:
+        self._ports = ports
+        self._threads = threads
+        self._drain = drain
+        self._metrics = metrics
+        self._lifetime_ms = settings.upload_lifetime_ms
+        self.policy = TusPolicy(max_bytes=settings.max_upload_bytes)
+        self._parts = PartPolicy(
+            base_bytes=max(settings.base_part_bytes, ports.blobs.min_part_bytes),
+            max_parts=ports.blobs.max_parts,
+            in_flight=settings.parts_in_flight,
+            memory_bytes=settings.upload_memory_bytes,
+        )
+        self._leases = Leases(
+            ports.catalogue,
+            threads,
+            drain,
+            LeasePolicy(
+                ttl_s=settings.lease_ttl_s,
+                beat_s=settings.lease_beat_s,
+                wait_s=settings.lease_wait_s,
+                idle_s=settings.idle_timeout_s,
+            ),
+        )
+
+    async def create(self, creation: Creation) -> Upload:
+        """Record a new upload and its video."""
+        if self._drain.begun:
+            raise going_down()
+        upload = await self._threads.catalogue(
+            self._ports.catalogue.create_upload,
+            NewUpload(
+                tenant=DEFAULT_TENANT,
+                length_bytes=creation.length_bytes,
+                metadata_raw=creation.metadata_raw,
+                title=creation.wishes.title,
+                filename=creation.wishes.filename,
+                lane=creation.wishes.lane,
+                lifetime_ms=self._lifetime_ms,
+            ),
+        )
+        self._metrics.uploads.labels("created").inc()
+        log.info("upload_created", video_id=upload.video, length_bytes=upload.length_bytes, lane=creation.wishes.lane)
+        return upload
+
+    async def first_bytes(self, upload: Upload, creation: Creation, body: Body) -> Receipt:
+        """What came with the creation, if anything did."""
+        if not creation.carries_body and creation.length_bytes != 0:
+            return Receipt(upload=upload)
+        body_bytes = creation.body_bytes if creation.carries_body else 0
+        return await self._append(upload, Append(offset_bytes=0, body_bytes=body_bytes, length_bytes=None), body)
+
+    async def append(self, upload_id: UploadId, fields: RequestFields, body: Body) -> Receipt:
+        """Take a PATCH's body. Raises before anything is read; afterwards the receipt says how it ended."""
+        upload = await self._standing(upload_id)
+        return await self._append(upload, parse_append(fields), body)
+
+    async def _append(self, upload: Upload, append: Append, body: Body) -> Receipt:
+        check_not_refused(upload)
+        if upload.state != "open":
+            admit_append(append, upload, self.policy)
+            return Receipt(upload=upload, surplus=await _brings_bytes(append, body))
+        if self._drain.begun:
+            raise going_down()
+        try:
+            async with self._leases.hold(upload.id) as hold, self._lost_is_ended(upload.id):
+                return await self._append_under(hold, append, body)
+        except UploadClosed:
+            return await self._append(await self._standing(upload.id), append, body)
+
+    async def _append_under(self, hold: Hold, append: Append, body: Body) -> Receipt:
+        upload = await self._standing(hold.upload)
+        admission = admit_append(append, upload, self.policy)
+        if admission.fix_length_bytes is not None:
+            await self._threads.catalogue(
+                self._ports.catalogue.set_upload_length, upload.id, hold.token, admission.fix_length_bytes
+            )
+            upload = replace(upload, length_bytes=admission.fix_length_bytes)
+        if append.body_bytes == 0:
+            return Receipt(upload=await self._finished(upload, hold))
+        return await self._receive(upload, admission.room_bytes, body, hold)
+
+    async def standing(self, upload_id: UploadId) -> Upload:
+        """The upload as a HEAD shows it: with an offset that the next PATCH can start from.
+
+        So a writer is asked to let go first, and an upload whose bytes are all durable is completed.
+        """
+        upload = await self._standing(upload_id)
+        if upload.state != "open":
+            return upload
+        if self._drain.begun:
+            raise UploadBusy
+        try:
+            async with self._leases.hold(upload_id) as hold, self._lost_is_ended(upload_id):
+                return await self._finished(await self._standing(upload_id), hold)
+        except UploadClosed:
+            return await self.standing(upload_id)
+
+    async def terminate(self, upload_id: UploadId) -> None:
+        """End an unfinished upload: its writer stops, its bytes go. Raises `NotAllowed` once it is complete."""
+        upload = await self._standing(upload_id)
+        try:
+            if upload.state == "open":
+                async with self._leases.hold(upload_id):
+                    ended = await self._threads.catalogue(self._ports.catalogue.terminate_upload, upload_id)
+            else:
+                ended = await self._threads.catalogue(self._ports.catalogue.terminate_upload, upload_id)
+        except IllegalTransition as error:
+            raise NotAllowed("This upload is complete; delete its video instead.", video_id=upload.video) from error
+        self._metrics.uploads.labels("terminated").inc()
+        log.info("upload_terminated", video_id=upload.video, offset_bytes=upload.offset_bytes)
+        await self._threads.store(drop_bytes, self._ports.blobs, ended)
+
+    @asynccontextmanager
+    async def _lost_is_ended(self, upload_id: UploadId) -> AsyncIterator[None]:
+        try:
+            yield
+        except SourceLost as error:
+            await self._threads.store(give_up_source, self._ports, upload_id, error)
+            raise
+
+    async def _standing(self, upload_id: UploadId) -> Upload:
+        def read() -> tuple[Upload, int]:
+            return self._ports.catalogue.upload(upload_id), self._ports.catalogue.now_ms()
+
+        upload, now_ms = await self._threads.catalogue(read)
+        check_standing(upload, now_ms)
+        return upload
+
+    async def _receive(self, upload: Upload, room_bytes: int | None, body: Body, hold: Hold) -> Receipt:
+        writer = SourceWriter(self._ports, self._threads, self._parts, upload, hold)
+        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold))
+        hold.on_stop(partial(_cancel, reader))
+        given_up: asyncio.CancelledError | None = None
+        with self._metrics.writers.track_inprogress():
+            try:
+                await asyncio.wait({reader})
+            except asyncio.CancelledError as error:
+                # The server gives this request up. What came so far is kept first.
+                given_up = error
+                reader.cancel()
+                await asyncio.wait({reader})
+            hold.on_stop(None)
+            surplus = await self._settle(writer, reader)
+        self._metrics.received_bytes.inc(writer.durable_bytes - upload.offset_bytes)
+        log.info(
+            "upload_body_ended",
+            video_id=upload.video,
+            from_bytes=upload.offset_bytes,
+            to_bytes=writer.durable_bytes,
+            length_bytes=upload.length_bytes,
+            disconnected=body.disconnected,
+            stopped=hold.stopped,
+        )
+        upload = await self._finished(await self._standing(upload.id), hold)
+        if given_up is not None:
+            raise given_up
+        whole = body.ended or body.disconnected
+        return Receipt(upload=upload, surplus=surplus, stopped=None if whole else hold.stopped)
+
+    @staticmethod
+    async def _settle(writer: SourceWriter, reader: asyncio.Task[bool]) -> bool:
+        try:
+            surplus = False if reader.cancelled() else reader.result()
+            await writer.settle()
+        except BaseException:
+            await writer.abandon()
+            raise
+        return surplus
+
+    async def _finished(self, upload: Upload, hold: Hold) -> Upload:
+        """The upload, completed if all its bytes are there."""
+        if upload.state != "open" or not is_whole(upload):
+            return upload
+        if await self._threads.store(finish_source, self._ports, upload.id, hold.token):
+            self._metrics.uploads.labels("completed").inc()
+        return await self._threads.catalogue(self._ports.catalogue.upload, upload.id)
+
+
+def _cancel(reader: asyncio.Task[bool]) -> None:
+    reader.cancel()
+
+
+async def _brings_bytes(append: Append, body: Body) -> bool:
+    """True if a chunked body, whose size nobody said, has bytes after all."""
+    if append.body_bytes is not None:
+        return False
+    while not (body.ended or body.disconnected):
+        if await body.read():
+            return True
+    return False
+
+
+async def _pump(body: Body, writer: SourceWriter, room_bytes: int | None, hold: Hold) -> bool:
+    """Body → writer, until the body, the room or the connection ends; True if there was more than room for it.
+
+    May be cancelled at any ``await``: each piece is taken in the same breath in which it is read.
+    """
+    clock = asyncio.get_running_loop().time
+    left = room_bytes
+    while not (body.ended or body.disconnected):
+        hold.waiting_since = clock()
+        piece = await body.read()
+        hold.waiting_since = None
+        surplus = left is not None and len(piece) > left
+        if surplus:
+            piece = piece[:left]
+        if piece:
+            writer.take(piece)
+            left = None if left is None else left - len(piece)
+        if surplus:
+            return True
+        await writer.make_room()
+    return False

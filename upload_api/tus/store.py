@@ -1,0 +1,188 @@
+"""The byte path: from the pieces of a body into S3 parts, with bounded memory and an offset that only moves forward.
+
+Memory holds the part being filled and the parts in flight, no more: `make_room` waits for the oldest before the next
+piece is asked for. Parts fly in parallel; their progress is recorded in order, so the offset in the catalogue always
+counts bytes that are durable and contiguous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+
+from storage.catalogue import Tail, Upload
+from storage.errors import StaleLease, Unavailable
+from storage.keys import tail_key
+from upload_api.ports import Ports
+from upload_api.threads import Threads
+from upload_api.tus.completion import read_tail, store_part
+from upload_api.tus.leases import Hold, Stop
+from upload_api.tus.parts import PartPolicy, plan_in_flight, plan_part_bytes
+
+log = structlog.get_logger(__name__)
+
+
+class SourceWriter:
+    """What one request adds to an upload, under one lease.
+
+    `take` never waits and never loses a piece, whatever is cancelled around it. `settle` makes everything taken durable.
+    """
+
+    def __init__(self, ports: Ports, threads: Threads, policy: PartPolicy, upload: Upload, hold: Hold) -> None:
+        self._ports = ports
+        self._threads = threads
+        self._policy = policy
+        self._upload = upload
+        self._hold = hold
+        self._multipart_id = upload.multipart_id
+        self._tail = upload.tail
+        self._beginning: asyncio.Task[None] | None = None
+        self._parts = len(upload.parts)  # sent so far, stored or in flight
+        self._part_start = sum(part.size_bytes for part in upload.parts)  # where the buffer begins
+        self._pieces: deque[bytes] = deque()
+        self._buffered = 0
+        self._flying: deque[asyncio.Task[None]] = deque()
+        self.received_bytes = upload.offset_bytes
+        self.durable_bytes = upload.offset_bytes
+
+    def take(self, piece: bytes) -> None:
+        """The next bytes of the upload."""
+        self._pieces.append(piece)
+        self._buffered += len(piece)
+        self.received_bytes += len(piece)
+
+    async def make_room(self) -> None:
+        """Send what fills a part; return once the next piece may be taken. Raises what the store or catalogue raised."""
+        if not self._buffered:
+            return
+        await self._begin()
+        while self._buffered >= (part_bytes := self._next_part_bytes()):
+            await self._land_until(plan_in_flight(part_bytes, self._policy) - 1)
+            self._send_part(part_bytes)
+        while self._flying and self._flying[0].done():
+            await self._flying.popleft()
+
+    async def settle(self) -> None:
+        """Store the rest: as the last S3 part if the upload is whole with it, else as its tail. Afterwards
+        ``durable_bytes`` equals ``received_bytes``."""
+        await self.make_room()
+        if self._buffered and self.received_bytes == self._upload.length_bytes:
+            self._send_part(self._buffered)
+        await self._land_until(0)
+        if self._buffered and self.received_bytes > self.durable_bytes:
+            await self._store_tail()
+
+    async def abandon(self) -> None:
+        """Wait for what is in flight, whatever becomes of it."""
+        if self._flying:
+            await asyncio.wait(self._flying)
+            for task in self._flying:
+                task.exception()  # was raised to the one who waited for the first of them
+            self._flying.clear()
+
+    async def _begin(self) -> None:
+        """Once, before the first part or tail: have a multipart upload, and the old tail in front of the new bytes."""
+        if self._beginning is None:
+            self._beginning = asyncio.create_task(self._prepare())
+        await asyncio.shield(self._beginning)
+
+    async def _prepare(self) -> None:
+        if self._multipart_id is None:
+            self._multipart_id = await self._threads.store(self._ports.blobs.begin_multipart, self._upload.source_key)
+            await self._threads.catalogue(
+                self._ports.catalogue.begin_source, self._upload.id, self._hold.token, self._multipart_id
+            )
+        if self._tail is not None:
+            data = await self._threads.store(read_tail, self._ports.blobs, self._tail)
+            self._pieces.appendleft(data)
+            self._buffered += len(data)
+
+    def _next_part_bytes(self) -> int:
+        planned = plan_part_bytes(
+            stored_parts=self._parts,
+            stored_bytes=self._part_start,
+            length_bytes=self._upload.length_bytes,
+            policy=self._policy,
+        )
+        # A part takes in the whole tail, also one that was left under a plan with larger parts: else the offset
+        # would fall back behind it.
+        return max(planned, self._upload.offset_bytes - self._part_start)
+
+    def _send_part(self, size: int) -> None:
+        data = self._cut(size)
+        self._parts += 1
+        self._part_start += size
+        before = self._flying[-1] if self._flying else None
+        self._flying.append(asyncio.create_task(self._store_part(self._parts, data, self._part_start, before)))
+
+    def _cut(self, size: int) -> bytes:
+        """The first ``size`` buffered bytes, taken out of the buffer."""
+        cut, missing = [], size
+        while missing:
+            piece = self._pieces.popleft()
+            if len(piece) > missing:
+                self._pieces.appendleft(piece[missing:])
+                piece = piece[:missing]
+            cut.append(piece)
+            missing -= len(piece)
+        self._buffered -= size
+        return b"".join(cut)
+
+    async def _store_part(self, number: int, data: bytes, end: int, before: asyncio.Task[None] | None) -> None:
+        """Store a part, and record it once the one before it is recorded."""
+        if self._hold.stopped is Stop.LOST or self._multipart_id is None:
+            raise StaleLease  # do not overwrite a part of whoever writes now
+        part = await self._threads.store(
+            store_part, self._ports.blobs, self._upload.source_key, self._multipart_id, number, data
+        )
+        if before is not None:
+            await before
+        await self._threads.catalogue(
+            self._ports.catalogue.record_progress,
+            self._upload.id,
+            self._hold.token,
+            offset_bytes=end,
+            new_parts=(part,),
+            tail=None,
+        )
+        self.durable_bytes = end
+        await self._replace_tail(None)
+
+    async def _store_tail(self) -> None:
+        """New before old: the bytes of the old tail are part of the new one, which is recorded before the old is gone.
+        So the offset cannot fall back, whenever we die."""
+        data = b"".join(self._pieces)
+        tail = Tail(
+            key=tail_key(self._upload.video, self._hold.token, self.received_bytes),
+            start=self._part_start,
+            size_bytes=len(data),
+        )
+        await self._threads.store(self._ports.blobs.put, tail.key, data)
+        await self._threads.catalogue(
+            self._ports.catalogue.record_progress,
+            self._upload.id,
+            self._hold.token,
+            offset_bytes=self.received_bytes,
+            new_parts=(),
+            tail=tail,
+        )
+        self.durable_bytes = self.received_bytes
+        await self._replace_tail(tail)
+
+    async def _replace_tail(self, tail: Tail | None) -> None:
+        old, self._tail = self._tail, tail
+        if old is None or (tail is not None and tail.key == old.key):
+            return
+        try:
+            await self._threads.store(self._ports.blobs.delete, old.key)
+        except Unavailable as error:
+            # Only rubbish: everything below the tails' prefix goes when the upload ends.
+            log.warning("old_tail_not_deleted", video_id=self._upload.video, reason=error.code)
+
+    async def _land_until(self, flying: int) -> None:
+        """Wait until at most ``flying`` parts are on their way."""
+        while len(self._flying) > flying:
+            await asyncio.shield(self._flying[0])
+            self._flying.popleft()

@@ -1,0 +1,1 @@
+"""The web app: plain HTML, CSS and ES modules without a build step."""
