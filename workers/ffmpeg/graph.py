@@ -93,8 +93,9 @@ def on_grid(video: Stream, grid: Grid) -> Stream:
         # Rounding to the common time base comes first, on absolute times; what follows is exact.
         video.filter("settb", f"1/{grid.timebase}")
         .filter("setpts", f"PTS-({grid.offset})")
-        # From the first run-up frame on; a video that starts late is led in by its first picture.
-        .filter("fps", _ratio(grid.frame_rate), start_time=0, round="near")
+        # From the first run-up frame on; a video that starts late is led in by its first picture, and a last picture
+        # that is shorter than a frame counts too.
+        .filter("fps", _ratio(grid.frame_rate), start_time=0, round="near", eof_action="pass")
         # A video that ends early, or has nothing left to decode, stands still.
         .filter("tpad", stop=grid.total, stop_mode="clone")
         .filter("trim", start_pts=grid.lead, end_pts=grid.total)
@@ -173,6 +174,15 @@ def scaled(video: Stream, width: int, height: int) -> Stream:
     """8-bit 4:2:0 of ``width`` x ``height`` square pixels, in studio range."""
     return (
         video.filter("scale", width, height, flags="bicubic", out_range="tv")
+        .filter("format", "yuv420p")
+        .filter("setsar", 1)
+    )
+
+
+def as_jpeg(video: Stream, width: int, height: int) -> Stream:
+    """``width`` x ``height`` square pixels as JPEG wants them: the BT.601 matrix in full range (JFIF 1.02)."""
+    return (
+        video.filter("scale", width, height, flags="bicubic", out_color_matrix="bt601", out_range="pc")
         .filter("format", "yuv420p")
         .filter("setsar", 1)
     )
