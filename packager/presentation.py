@@ -71,6 +71,15 @@ class Presentation:
     duration: Fraction
     available_from: datetime
 
+    @property
+    def renditions(self) -> tuple[VideoRendition | AudioRendition, ...]:
+        return (*self.video, *self.audio)
+
+    @property
+    def default_audio(self) -> AudioRendition | None:
+        """What plays unless the viewer says otherwise: the first that is marked so, else the first."""
+        return next((rendition for rendition in self.audio if rendition.default), self.audio[0] if self.audio else None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFile:

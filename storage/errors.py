@@ -24,7 +24,8 @@
     │   └── NoRoom
     └── ToolFailed              argv, exit code, stderr tail
         ├── ToolCrashed
-        └── ToolTimedOut
+        ├── ToolTimedOut
+        └── WrongOutput           it ended well, but what it wrote is not what was asked of it
 
 A class docstring is the default sentence for a person. ``code`` is stable: it is part of the HTTP and
 command-line contract. How an error is answered (HTTP status, retry, exit code) is decided at the edges,
@@ -204,3 +205,9 @@ class ToolTimedOut(ToolFailed):
     """A tool we run took longer than it may."""
 
     code = "tool_timed_out"
+
+
+class WrongOutput(ToolFailed):
+    """A tool we run did not write what it was asked to."""
+
+    code = "wrong_output"

@@ -1,0 +1,220 @@
+"""The MPD (ISO/IEC 23009-1): one period, a video adaptation set, one per audio rendition, and the storyboard.
+
+Segment names carry content hashes, so there is no ``$Number$`` to count with: each representation lists its names in a
+SegmentList, timed by a SegmentTimeline. Growing, the MPD is dynamic and players start at its beginning; complete, it is
+static.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import gcd
+from xml.etree import ElementTree as ET
+
+from packager.bit_rates import measure
+from packager.dash.segment_timeline import segment_list
+from packager.presentation import AudioRendition, Presentation, Storyboard, VideoRendition
+from packager.storyboard import tile_url
+
+NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
+# The main profile is the one that allows SegmentList beside ISO media segments that start with a SAP.
+PROFILE = "urn:mpeg:dash:profile:isoff-main:2011"
+ROLE = "urn:mpeg:dash:role:2011"
+CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
+UTC_DIRECT = "urn:mpeg:dash:utc:direct:2014"
+THUMBNAIL_TILE = "http://dashif.org/guidelines/thumbnail_tile"
+
+CLOCK_MARGIN = timedelta(days=1)
+MIN_BUFFER_S = 2
+"""Shaka waits for as much before it starts; a GOP is enough."""
+
+
+def render_mpd(presentation: Presentation, *, published_at: datetime) -> bytes:
+    """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone."""
+    root = ET.Element("MPD", _mpd_attributes(presentation, published_at))
+    period = ET.SubElement(root, "Period", {"id": "0", "start": "PT0S"})
+    if presentation.video:
+        period.append(_video_set(presentation))
+    for index, rendition in enumerate(presentation.audio, start=1):
+        period.append(_audio_set(presentation, rendition, index))
+    if presentation.storyboard is not None and presentation.storyboard.tiles:
+        period.append(_storyboard_set(presentation.storyboard))
+    if not presentation.complete:
+        # All that is listed counts as available whatever the time (see `_availability_start`), so the exact time is of
+        # no use; but without a source for it dash.js asks a third party's server.
+        ET.SubElement(root, "UTCTiming", {"schemeIdUri": UTC_DIRECT, "value": time_text(published_at)})
+    ET.indent(root)
+    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _mpd_attributes(presentation: Presentation, published_at: datetime) -> dict[str, str]:
+    longest = max(
+        (
+            Fraction(segment.duration_ticks, rendition.timescale)
+            for rendition in presentation.renditions
+            for segment in rendition.segments
+        ),
+        default=presentation.segment_duration,
+    )
+    attributes = {
+        "xmlns": NAMESPACE,
+        "profiles": PROFILE,
+        "type": "static" if presentation.complete else "dynamic",
+        "minBufferTime": duration_text(Fraction(MIN_BUFFER_S)),
+        # DASH-IF: no S@d is larger; so up to a whole millisecond.
+        "maxSegmentDuration": duration_text(Fraction((longest * 1000).__ceil__(), 1000)),
+    }
+    if presentation.complete:
+        return attributes | {"mediaPresentationDuration": duration_text(_listed_duration(presentation))}
+    return attributes | {
+        "availabilityStartTime": time_text(_availability_start(presentation)),
+        "publishTime": time_text(published_at),
+        "minimumUpdatePeriod": duration_text(Fraction(max(1, presentation.target_duration_s // 2))),
+        "suggestedPresentationDelay": duration_text(_start_delay(presentation, published_at)),
+    }
+
+
+def _availability_start(presentation: Presentation) -> datetime:
+    """When a live event of this length would have had to start to be over before the first publication.
+
+    A segment is available from its end on that clock (ISO/IEC 23009-1 section A.3.2), and dash.js asks for none before.
+    We encode faster than real time: this way whatever is listed is available at once, also by a clock that is slow.
+    """
+    return presentation.available_from - timedelta(seconds=presentation.duration.__ceil__()) - CLOCK_MARGIN
+
+
+def _start_delay(presentation: Presentation, published_at: datetime) -> Fraction:
+    """Longer than all that could be past: players start this far behind "now", which is never later than the beginning."""
+    past = published_at - _availability_start(presentation) + CLOCK_MARGIN
+    return Fraction(past.days * 86_400 + past.seconds)
+
+
+def _listed_duration(presentation: Presentation) -> Fraction:
+    """To the end of the last video segment (audio may reach up to one AAC frame beyond it)."""
+    listed = presentation.video or presentation.audio
+    return max(
+        Fraction(rendition.segments[-1].start_ticks + rendition.segments[-1].duration_ticks, rendition.timescale)
+        for rendition in listed
+    )
+
+
+def _video_set(presentation: Presentation) -> ET.Element:
+    top = max(presentation.video, key=lambda rendition: rendition.width * rendition.height)
+    shape = gcd(top.width, top.height)
+    element = ET.Element(
+        "AdaptationSet",
+        {
+            "id": "0",
+            "contentType": "video",
+            "mimeType": "video/mp4",
+            "segmentAlignment": "true",
+            "startWithSAP": "1",
+            "par": f"{top.width // shape}:{top.height // shape}",
+            "maxWidth": str(top.width),
+            "maxHeight": str(max(rendition.height for rendition in presentation.video)),
+            "maxFrameRate": rate_text(top.frame_rate),
+        },
+    )
+    ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main"})
+    for rendition in presentation.video:
+        own = {
+            "width": str(rendition.width),
+            "height": str(rendition.height),
+            "frameRate": rate_text(rendition.frame_rate),
+            "sar": "1:1",
+        }
+        element.append(_representation(presentation, rendition, own))
+    return element
+
+
+def _audio_set(presentation: Presentation, rendition: AudioRendition, set_id: int) -> ET.Element:
+    element = ET.Element(
+        "AdaptationSet",
+        {
+            "id": str(set_id),
+            "contentType": "audio",
+            "mimeType": "audio/mp4",
+            "lang": rendition.language,
+            "segmentAlignment": "true",
+            "startWithSAP": "1",
+        },
+    )
+    # ISO/IEC 23003-3: the configurations up to 6 are the numbers of channels, 7 is eight channels.
+    configuration = {"schemeIdUri": CHANNELS, "value": str(7 if rendition.channels == 8 else rendition.channels)}
+    ET.SubElement(element, "AudioChannelConfiguration", configuration)
+    ET.SubElement(element, "Label").text = rendition.label
+    main = rendition is presentation.default_audio
+    ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main" if main else "alternate"})
+    own = {"audioSamplingRate": str(rendition.sample_rate_hz)}
+    element.append(_representation(presentation, rendition, own))
+    return element
+
+
+def _representation(
+    presentation: Presentation, rendition: VideoRendition | AudioRendition, own: dict[str, str]
+) -> ET.Element:
+    rates = measure(rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s)
+    attributes = {"id": rendition.name, "codecs": rendition.codecs, "bandwidth": str(max(1, rates.peak_bps)), **own}
+    element = ET.Element("Representation", attributes)
+    ET.SubElement(element, "BaseURL").text = f"{rendition.name}/"
+    element.append(segment_list(rendition.segments, timescale=rendition.timescale, init_name=rendition.init_name))
+    return element
+
+
+def _storyboard_set(storyboard: Storyboard) -> ET.Element:
+    """DASH-IF IOP part 5 section 6.2.6: a representation whose segments are images, each a grid of thumbnails."""
+    element = ET.Element("AdaptationSet", {"id": "100", "contentType": "image", "mimeType": "image/jpeg"})
+    tile_duration = storyboard.interval * storyboard.columns * storyboard.rows
+    largest_bytes = max(storyboard.tile_sizes_bytes, default=0)
+    representation = ET.SubElement(
+        element,
+        "Representation",
+        {
+            "id": "storyboard",
+            "bandwidth": str(max(1, (largest_bytes * 8 / tile_duration).__ceil__())),
+            "width": str(storyboard.width * storyboard.columns),
+            "height": str(storyboard.height * storyboard.rows),
+        },
+    )
+    grid = {"schemeIdUri": THUMBNAIL_TILE, "value": f"{storyboard.columns}x{storyboard.rows}"}
+    ET.SubElement(representation, "EssentialProperty", grid)
+    representation.append(_tiles(storyboard, tile_duration))
+    return element
+
+
+def _tiles(storyboard: Storyboard, tile_duration: Fraction) -> ET.Element:
+    """A SegmentTemplate where the names differ in their number only (one digest for all of them): dash.js shows thumbnails
+    from nothing else. Otherwise a SegmentList, which shaka-player reads too."""
+    timing = {"timescale": str(tile_duration.denominator), "duration": str(tile_duration.numerator)}
+    names = [tile_url(tile) for tile in storyboard.tiles]
+    numbered = re.fullmatch(r"(storyboard/)(\d+)(-[0-9a-f]+\.jpg)", names[0])
+    if numbered:
+        folder, first, tail = numbered.groups()
+        if names == [f"{folder}{number}{tail}" for number in range(int(first), int(first) + len(names))]:
+            return ET.Element("SegmentTemplate", timing | {"startNumber": first, "media": f"{folder}$Number${tail}"})
+    element = ET.Element("SegmentList", timing)
+    for name in names:
+        ET.SubElement(element, "SegmentURL", {"media": name})
+    return element
+
+
+def rate_text(rate: Fraction) -> str:
+    """``25`` or ``30000/1001``."""
+    return str(rate)
+
+
+def duration_text(seconds: Fraction) -> str:
+    """An ``xs:duration`` in seconds only (``PT12.48S``), to the microsecond."""
+    whole, microseconds = divmod(round(seconds * 1_000_000), 1_000_000)
+    fraction = f".{microseconds:06d}".rstrip("0") if microseconds else ""
+    return f"PT{whole}{fraction}S"
+
+
+def time_text(moment: datetime) -> str:
+    """An ``xs:dateTime`` in UTC, to the millisecond."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment of the presentation has a time zone")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

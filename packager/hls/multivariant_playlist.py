@@ -1,0 +1,206 @@
+"""The multivariant playlist (RFC 8216bis section 4.4.6): variants, the audio group, and the I-frame variants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from packager.bit_rates import NOTHING, BitRates, measure, measure_iframes
+from packager.hls.attributes import attribute_list, decimal, quoted, resolution, yes_no
+from packager.hls.tags import IndependentSegments, Tag, Version, render_playlist
+from packager.presentation import AudioRendition, Presentation, VideoRendition
+
+AUDIO_GROUP = "audio"
+FIRST_VARIANT_BPS = 2_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioMedia:
+    """EXT-X-MEDIA of an audio rendition. ``name`` is unique in the group."""
+
+    name: str
+    language: str
+    default: bool
+    channels: int
+    uri: str
+
+    def lines(self) -> Iterable[str]:
+        attributes = {
+            "TYPE": "AUDIO",
+            "GROUP-ID": quoted(AUDIO_GROUP),
+            "NAME": quoted(self.name),
+            "LANGUAGE": quoted(self.language),
+            "DEFAULT": yes_no(self.default),
+            "AUTOSELECT": yes_no(True),
+            "CHANNELS": quoted(str(self.channels)),
+            "URI": quoted(self.uri),
+        }
+        yield f"#EXT-X-MEDIA:{attribute_list(attributes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """EXT-X-STREAM-INF and its URI. Without ``size`` and ``frame_rate`` it is audio only."""
+
+    bit_rates: BitRates
+    codecs: tuple[str, ...]
+    uri: str
+    size: tuple[int, int] | None = None
+    frame_rate: Fraction | None = None
+    audio_group: str | None = None
+
+    def lines(self) -> Iterable[str]:
+        attributes: dict[str, str | int | None] = {
+            "BANDWIDTH": self.bit_rates.peak_bps,
+            "AVERAGE-BANDWIDTH": self.bit_rates.average_bps,
+            "CODECS": quoted(",".join(self.codecs)),
+            "RESOLUTION": resolution(*self.size) if self.size else None,
+            "FRAME-RATE": decimal(self.frame_rate, 3) if self.frame_rate else None,
+            "AUDIO": quoted(self.audio_group) if self.audio_group else None,
+            # Said, so that players neither scan the pictures for captions nor offer them.
+            "CLOSED-CAPTIONS": "NONE" if self.size else None,
+        }
+        yield f"#EXT-X-STREAM-INF:{attribute_list(attributes)}"
+        yield self.uri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IFrameVariant:
+    """EXT-X-I-FRAME-STREAM-INF. FRAME-RATE, AUDIO, SUBTITLES and CLOSED-CAPTIONS are forbidden on it."""
+
+    bit_rates: BitRates
+    codecs: str
+    size: tuple[int, int]
+    uri: str
+
+    def lines(self) -> Iterable[str]:
+        attributes: dict[str, str | int | None] = {
+            "BANDWIDTH": self.bit_rates.peak_bps,
+            "AVERAGE-BANDWIDTH": self.bit_rates.average_bps,
+            "CODECS": quoted(self.codecs),
+            "RESOLUTION": resolution(*self.size),
+            "URI": quoted(self.uri),
+        }
+        yield f"#EXT-X-I-FRAME-STREAM-INF:{attribute_list(attributes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultivariantPlaylist:
+    audio: tuple[AudioMedia, ...]
+    variants: tuple[Variant, ...]
+    iframe_variants: tuple[IFrameVariant, ...]
+
+    def tags(self) -> Iterator[Tag]:
+        yield Version()
+        yield IndependentSegments()
+        yield from self.audio
+        yield from self.variants
+        yield from self.iframe_variants
+
+    def render(self) -> str:
+        return render_playlist(self.tags())
+
+
+def multivariant_playlist(presentation: Presentation) -> MultivariantPlaylist:
+    """The multivariant playlist of ``presentation``, its renditions' playlists beside it in their own folders.
+
+    With video, every audio rendition is in one group that all variants share. Without, the default audio rendition is
+    the variant, and the group is there only if there is something to choose.
+    """
+    grouped = presentation.audio if presentation.video or len(presentation.audio) > 1 else ()
+    audio_rates = {rendition.name: _rates(rendition, presentation) for rendition in presentation.audio}
+    if presentation.video:
+        variants = _video_variants(presentation, audio_rates)
+    else:
+        variants = _audio_variants(presentation, audio_rates)
+    return MultivariantPlaylist(
+        audio=_audio_group(grouped, presentation.default_audio),
+        variants=first_variant_first(variants),
+        iframe_variants=tuple(_iframe_variant(rendition, presentation) for rendition in presentation.video),
+    )
+
+
+def first_variant_first(variants: Sequence[Variant]) -> tuple[Variant, ...]:
+    """``variants`` by rising bit rate, but the best one within 2 Mbit/s before all others.
+
+    Apple's players, and others that have no measure of the line yet, start with the first one. Apple's authoring rules
+    (1.32) want it near 2 Mbit/s: the lowest would greet every viewer with mush, the top one with a spinner.
+    """
+    rising = sorted(variants, key=lambda variant: variant.bit_rates.peak_bps)
+    within = [variant for variant in rising if variant.bit_rates.peak_bps <= FIRST_VARIANT_BPS]
+    first = (within or rising)[-1 if within else 0]
+    return (first, *(variant for variant in rising if variant is not first))
+
+
+def _rates(rendition: VideoRendition | AudioRendition, presentation: Presentation) -> BitRates:
+    return measure(rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s)
+
+
+def _largest(rates: Iterable[BitRates]) -> BitRates:
+    """What the costliest choice of an audio rendition adds (Apple 9.13: the largest sum over playable combinations)."""
+    listed = list(rates) or [NOTHING]
+    return BitRates(
+        peak_bps=max(rate.peak_bps for rate in listed), average_bps=max(rate.average_bps for rate in listed)
+    )
+
+
+def _video_variants(presentation: Presentation, audio_rates: dict[str, BitRates]) -> list[Variant]:
+    audio_codecs = dict.fromkeys(rendition.codecs for rendition in presentation.audio)
+    return [
+        Variant(
+            bit_rates=_rates(rendition, presentation) + _largest(audio_rates.values()),
+            codecs=(rendition.codecs, *audio_codecs),
+            uri=f"{rendition.name}/media.m3u8",
+            size=(rendition.width, rendition.height),
+            frame_rate=rendition.frame_rate,
+            audio_group=AUDIO_GROUP if presentation.audio else None,
+        )
+        for rendition in presentation.video
+    ]
+
+
+def _audio_variants(presentation: Presentation, audio_rates: dict[str, BitRates]) -> list[Variant]:
+    rendition = presentation.default_audio
+    if rendition is None:
+        raise ValueError("a presentation has renditions")
+    return [
+        Variant(
+            bit_rates=_largest(audio_rates.values()),
+            codecs=tuple(dict.fromkeys(each.codecs for each in presentation.audio)),
+            uri=f"{rendition.name}/media.m3u8",
+            audio_group=AUDIO_GROUP if len(presentation.audio) > 1 else None,
+        )
+    ]
+
+
+def _audio_group(renditions: Sequence[AudioRendition], default: AudioRendition | None) -> tuple[AudioMedia, ...]:
+    media: list[AudioMedia] = []
+    used: set[str] = set()
+    for rendition in renditions:
+        name, number = rendition.label, 1
+        while name in used:
+            number += 1
+            name = f"{rendition.label} ({number})"
+        used.add(name)
+        media.append(
+            AudioMedia(
+                name=name,
+                language=rendition.language,
+                default=rendition is default,
+                channels=rendition.channels,
+                uri=f"{rendition.name}/media.m3u8",
+            )
+        )
+    return tuple(media)
+
+
+def _iframe_variant(rendition: VideoRendition, presentation: Presentation) -> IFrameVariant:
+    return IFrameVariant(
+        bit_rates=measure_iframes(
+            rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s
+        ),
+        codecs=rendition.codecs,
+        size=(rendition.width, rendition.height),
+        uri=f"{rendition.name}/iframes.m3u8",
+    )
