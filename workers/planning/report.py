@@ -53,32 +53,26 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
         )
         for rendition in plan.audio
     ]
-    return "\n".join(
-        [
-            f"{_clock(plan.duration)}, {plan.total_frames} frames at {_fps(ladder.frame_rate)},"
-            f" {_count(plan.segment_count, 'segment')} of {_decimal(ladder.segment_seconds)} s"
-            f" (2 GOPs of {ladder.gop_frames} frames), recipe {plan.recipe}",
-            "",
-            *_table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound]),
-            "",
-            f"{_count(len(plan.chunks), 'chunk')} of video: "
-            + _lengths([len(chunk.frames) / ladder.frame_rate for chunk in plan.chunks]),
-            *(
-                [
-                    f"{_count(len(plan.audio_pieces), 'piece')} of each sound: "
-                    + _lengths(
-                        [
-                            (piece.stop_segment - piece.first_segment) * ladder.segment_seconds
-                            for piece in plan.audio_pieces
-                        ]
-                    )
-                ]
-                if plan.audio
-                else []
-            ),
-            *_notes(notes),
-        ]
+    summary = (
+        f"{_clock(plan.duration)}, {plan.total_frames} frames at {_fps(ladder.frame_rate)},"
+        f" {_count(plan.segment_count, 'segment')} of {_decimal(ladder.segment_seconds)} s"
+        f" (2 GOPs of {ladder.gop_frames} frames), recipe {plan.recipe}"
     )
+    table = _table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound])
+    return "\n".join([summary, "", *table, "", *_work(plan), *_notes(notes)])
+
+
+def _work(plan: EncodePlan) -> list[str]:
+    rate, segment_s = plan.ladder.frame_rate, plan.ladder.segment_seconds
+    chunks = [len(chunk.frames) / rate for chunk in plan.chunks]
+    lines = [f"{_count(len(chunks), 'chunk')} of video: {_lengths(chunks)}"]
+    if plan.audio:
+        pieces = [
+            min(piece.stop_segment * segment_s, plan.duration) - piece.first_segment * segment_s
+            for piece in plan.audio_pieces
+        ]
+        lines.append(f"{_count(len(pieces), 'piece')} of each sound: {_lengths(pieces)}")
+    return lines
 
 
 def _video_row(video: VideoTrack) -> tuple[str, ...]:
