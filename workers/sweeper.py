@@ -67,11 +67,13 @@ class Sweeper:
                 self._metrics.failures.inc()
                 log.exception("sweep_failed")
             if stop.wait(self._settings.sweep_interval_s):
-                return
+                break
+        self._step_down()
 
     def sweep_once(self) -> bool:
         """One pass; False if another sweeper leads."""
-        ttl_ms = round(self._settings.sweep_interval_s * 3000)
+        # Long enough to miss one pass: a leader that died is missed for two.
+        ttl_ms = round(self._settings.sweep_interval_s * 2000)
         if not self._catalogue.lead(LEADERSHIP, self._holder, ttl_ms):
             return False
         self._repair_jobs()
@@ -79,6 +81,13 @@ class Sweeper:
         self._delete_doomed()
         self._metrics.last_pass.set_to_current_time()
         return True
+
+    def _step_down(self) -> None:
+        """Let another lead at once instead of after our term."""
+        try:
+            self._catalogue.lead(LEADERSHIP, self._holder, 0)
+        except FishladderError as error:
+            log.warning("step_down_failed", error=error.sentence)
 
     def _repair_jobs(self) -> None:
         swept = self._catalogue.sweep(max_kills=self._settings.max_kills, stale_bell_ms=self._settings.stale_bell_ms)
