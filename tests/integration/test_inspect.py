@@ -265,6 +265,15 @@ def test_a_strange_name_is_just_a_name(
     assert look(strange).duration == 1
 
 
+def test_a_relative_path_is_found_from_the_scratch_folder(
+    make: Callable[..., Path], look: Callable[[Path], Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = make(*picture(1), *X264, "film.mp4")
+    film = film.rename(film.with_name("-film.mp4"))
+    monkeypatch.chdir(film.parent)
+    assert look(Path(film.name)).duration == 1
+
+
 def test_the_step_hands_over_facts_plan_and_jobs(tools: Tools, make: Callable[..., Path], tmp_path: Path) -> None:
     film = make(*picture(6, size="640x360"), *sound(6), *X264, *AAC, "film.mp4")
     scratch = tmp_path / "scratch"

@@ -66,6 +66,7 @@ def inspect_file(
     path: Path, *, tools: Tools, scratch: Path, stop: threading.Event | None = None, nice: bool = False
 ) -> Source:
     """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`."""
+    path = path.absolute()  # the tool runs in another folder
     demuxer = _recognised(path)
     return read_report(_probed(path, demuxer, tools=tools, scratch=scratch, stop=stop, nice=nice))
 
