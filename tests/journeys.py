@@ -73,6 +73,6 @@ def let_time_pass(catalogue: SqlCatalogue, ms: int) -> None:
     """Nobody can set the database's clock: so everything that is in it happened ``ms`` earlier."""
     with catalogue._db.write() as tx:
         for table in metadata.sorted_tables:
-            times = [column for column in table.c if column.name.endswith(("_at_ms", "after_ms", "until_ms"))]
+            times = [column for column in table.c if column.name.endswith(("at_ms", "after_ms", "until_ms"))]
             if times:
                 tx.execute(sa.update(table).values({column.name: column - ms for column in times}))
