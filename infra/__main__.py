@@ -1,0 +1,5 @@
+"""``python -m infra`` is ``fishladder``."""
+
+from infra.cli.app import main
+
+main()

@@ -1,0 +1,44 @@
+"""The application: all verbs together, and the way out of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, cast
+
+import typer
+from typer.rich_utils import rich_format_error
+
+from infra.cli import files, inside, services, stack, uploads, videos
+from infra.cli.console import DONE, FAILED, INTERRUPTED, REFUSED, err, exit_code, tell
+from storage.errors import FishladderError
+
+app = typer.Typer(
+    name="fishladder",
+    help="An open video pipeline: resumable uploads in, adaptive HLS and DASH out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for module in (stack, uploads, files, videos, inside, services):
+    module.register(app)
+
+
+def main() -> None:
+    """The ``fishladder`` program."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.TyperException as error:  # a wrong flag or argument: we refuse
+        rich_format_error(cast(Any, error))  # its signature names a private class
+        sys.exit(REFUSED)
+    except FishladderError as error:
+        tell(error)
+        sys.exit(exit_code(error))
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("Stopped.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output left, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    sys.exit(code or DONE)

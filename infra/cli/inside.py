@@ -1,0 +1,82 @@
+"""``jobs …``: the work as the catalogue has it. For operators: reads the database itself, not the upload API."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from infra.cli.console import examples, out, print_json, settings
+from infra.settings import Settings, variable
+from storage.errors import NotFound
+from storage.ids import VideoId
+from storage.jobs import Job, JobState
+from storage.records import to_record
+
+State = Annotated[Path | None, typer.Option("--state-dir", help="State folder of the stack to look into.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="The work behind the videos.", no_args_is_help=True)
+    group.command("list", epilog=examples("fishladder jobs list", "fishladder jobs list --state dead --json"))(listing)
+    group.command("show", epilog=examples("fishladder jobs show 3f8k2m9q1r5t7v0x"))(show)
+    app.add_typer(group, name="jobs", epilog=examples("fishladder jobs list", "fishladder jobs show ID"))
+
+
+def listing(
+    video: Annotated[str | None, typer.Option(help="Only jobs of this video.")] = None,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    state_dir: State = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs."""
+    jobs = _jobs(state_dir, video=VideoId(video) if video else None, state=state, limit=limit)
+    if as_json:
+        return print_json([to_record(job) for job in jobs])
+    table = Table("Id", "Video", "Kind", "Lane", "State", "Errors", "Age")
+    now_ms = time.time() * 1000
+    for job in jobs:
+        age = f"{max(0, round((now_ms - job.created_at_ms) / 1000))} s"
+        table.add_row(job.id, job.video, job.kind, job.lane, job.state, str(job.attempts), age)
+    out.print(table if jobs else "There are no such jobs.")
+    return None
+
+
+def show(
+    job: Annotated[str, typer.Argument(help="Id of the job.")], state_dir: State = None, as_json: Json = False
+) -> None:
+    """Show a job: what it is to do, who has it, and why it failed."""
+    found = [one for one in _jobs(state_dir, limit=1_000_000) if one.id == job]
+    if not found:
+        raise NotFound(f"There is no job {job}.")
+    record: dict[str, Any] = to_record(found[0])
+    if as_json:
+        return print_json(record)
+    for key, value in record.items():
+        out.print(f"{key:16} {value}", markup=False)
+    return None
+
+
+def _jobs(state_dir: Path | None, **where: Any) -> tuple[Job, ...]:
+    from infra.composition import open_catalogue
+
+    ours = _of_state(state_dir)
+    catalogue = open_catalogue(ours)
+    try:
+        catalogue.check()
+        return catalogue.jobs(**where)
+    finally:
+        catalogue.close()
+
+
+def _of_state(state_dir: Path | None) -> Settings:
+    if state_dir is None:
+        return settings()
+    derived = Settings.from_env({variable("state_dir"): str(state_dir)})
+    return dataclasses.replace(settings(), state_dir=state_dir, database_url=derived.database_url)

@@ -1,0 +1,198 @@
+"""``upload``: a file goes up over tus, is followed until it is ready, and its addresses are printed."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TransferSpeedColumn
+from tusclient.client import TusClient
+from tusclient.exceptions import TusCommunicationError
+
+from infra.cli.api import Api, problem, unreachable
+from infra.cli.console import DONE, FAILED, REFUSED, err, examples, print_json, settings, tell
+from storage.errors import FishladderError, InvalidRequest
+from storage.lifecycle import SETTLED, VideoState
+
+_BODY_BYTES = 8 * 1024 * 1024
+_POLL_S = 0.5
+
+
+class Priority(StrEnum):
+    """The lanes that an upload may ask for."""
+
+    INTERACTIVE = "interactive"
+    STANDARD = "standard"
+    BULK = "bulk"
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=examples(
+            "fishladder upload film.mp4",
+            'fishladder upload --title "The film" --priority interactive film.mp4',
+            "fishladder upload --json *.mov",
+        )
+    )(upload)
+
+
+def upload(
+    files: Annotated[list[Path], typer.Argument(help="Video files.", show_default=False)],
+    title: Annotated[str | None, typer.Option(help="Title of the video (default: the file's name).")] = None,
+    priority: Annotated[Priority, typer.Option(help="Which lane it is worked on in.")] = Priority.STANDARD,
+    server: Annotated[str | None, typer.Option(help="Upload API to send to (default: FISHLADDER_PUBLIC_URL).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the videos as JSON at the end.")] = False,
+) -> None:
+    """Upload videos, follow their processing, and print where to watch them. Interrupted, it resumes when repeated."""
+    for file in files:
+        if not file.is_file():
+            raise InvalidRequest(f"There is no file {file}.")
+    videos: list[dict[str, Any]] = []
+    worst = DONE
+    with Api(server or settings().public_url) as api:
+        for file in files:
+            try:
+                video = _upload_and_follow(api, file, title or file.stem, priority)
+            except FishladderError as error:
+                if len(files) == 1:
+                    raise
+                err.print(f"{file}:", style="red", markup=False)
+                tell(error)
+                worst = FAILED
+                continue
+            videos.append(video)
+            worst = max(worst, _verdict(video))
+    if as_json:
+        print_json(videos)
+    raise typer.Exit(worst)
+
+
+def _verdict(video: dict[str, Any]) -> int:
+    match VideoState(video["state"]):
+        case VideoState.READY:
+            return DONE
+        case VideoState.FAILED:
+            return FAILED
+        case _:
+            return REFUSED
+
+
+def _upload_and_follow(api: Api, file: Path, title: str, priority: Priority) -> dict[str, Any]:
+    with _progress() as progress:
+        task = progress.add_task("Uploading", total=file.stat().st_size, name=file.name)
+        url = send(api.server, file, title, priority, lambda sent: progress.update(task, completed=sent))
+    video_id = api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"]
+    return follow(api, video_id)
+
+
+def send(server: str, file: Path, title: str, priority: Priority, on_sent: Callable[[int], None]) -> str:
+    """Send ``file`` from where an earlier try stopped; the upload's URL."""
+    metadata = {"filename": file.name, "title": title, "priority": str(priority)}
+    if kind := mimetypes.guess_type(file.name)[0]:
+        metadata["filetype"] = kind
+    urls = UrlFiles(_cache_dir(), server)
+    key, size = fingerprint(file), file.stat().st_size
+    try:
+        uploader = _uploader(server, file, metadata, urls.get(key))
+        on_sent(uploader.offset)
+        if uploader.url is None:
+            uploader.url = str(uploader.create_url())
+            urls.put(key, uploader.url)
+        while uploader.offset < size:
+            uploader.upload_chunk()
+            on_sent(uploader.offset)
+    except TusCommunicationError as error:
+        raise (
+            problem(error.status_code, error.response_content) if error.status_code else unreachable(server)
+        ) from error
+    urls.remove(key)
+    return str(uploader.url)
+
+
+def _uploader(server: str, file: Path, metadata: dict[str, str], url: str | None) -> Any:
+    """tuspy's uploader, standing where an earlier try stopped (``url``), unless that upload is gone."""
+    try:
+        return TusClient(f"{server}/files").uploader(
+            file_path=str(file), metadata=metadata, chunk_size=_BODY_BYTES, retries=10, retry_delay=2, url=url
+        )
+    except TusCommunicationError as error:
+        if url is None or error.status_code not in (403, 404, 410):
+            raise
+        return _uploader(server, file, metadata, None)
+
+
+def follow(api: Api, video_id: str) -> dict[str, Any]:
+    """Wait until nothing more happens to a video by itself, showing how far it is; the video at the end."""
+    told = False
+    with _progress(of_bytes=False) as progress:
+        task = progress.add_task("Processing", total=1.0, name=video_id)
+        while True:
+            video: dict[str, Any] = api.get(f"/api/v1/videos/{video_id}")
+            state = VideoState(video["state"])
+            progress.update(task, completed=video["progress"], description=state.capitalize(), name=video["title"])
+            if state in (VideoState.PLAYABLE, VideoState.READY) and not told:
+                told = True
+                progress.console.print(addresses(video))
+            if state in SETTLED:
+                break
+            time.sleep(_POLL_S)
+    for note in video["notes"]:
+        err.print(f"Note: {note['sentence']}", markup=False)
+    if state is not VideoState.READY:
+        err.print(f"{video['title']} is {state}: {video['reason']}", style="red", markup=False)
+    return video
+
+
+def addresses(video: dict[str, Any]) -> str:
+    named = (("Watch", "watch_url"), ("HLS", "hls_url"), ("DASH", "dash_url"))
+    return "\n".join(f"{name + ':':7}{video[key]}" for name, key in named if video.get(key))
+
+
+def _progress(*, of_bytes: bool = True) -> Progress:
+    columns = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (TaskProgressColumn(),)
+    return Progress(
+        TextColumn("{task.description}"), TextColumn("[bold]{task.fields[name]}"), BarColumn(), *columns, console=err
+    )
+
+
+def fingerprint(file: Path) -> str:
+    """Which file this is: its place, size, time of change and first bytes. tuspy's own takes size and first bytes only, and
+    two takes of one camera may share both."""
+    facts = file.stat()
+    with file.open("rb") as stream:
+        text = f"{file.absolute()}|{facts.st_size}|{facts.st_mtime_ns}|".encode() + stream.read(65536)
+    return hashlib.sha256(text).hexdigest()
+
+
+class UrlFiles:
+    """Upload URLs of unfinished files, one small file each: two programs at once do not disturb each other."""
+
+    def __init__(self, folder: Path, server: str) -> None:
+        self._folder = folder / hashlib.sha256(server.encode()).hexdigest()[:12]
+
+    def get(self, key: str) -> str | None:
+        try:
+            return (self._folder / key).read_text()
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, url: str) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(self._folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(url)  # a capability: for its owner's eyes only
+
+    def remove(self, key: str) -> None:
+        (self._folder / key).unlink(missing_ok=True)
+
+
+def _cache_dir() -> Path:
+    """Where the XDG base directory specification puts what may be lost."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fishladder" / "uploads"

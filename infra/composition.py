@@ -1,0 +1,112 @@
+"""The composition root: settings in, adapters out. The only place that knows which adapter stands behind a port.
+
+Imports are inside the functions: a process loads only what it uses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+from infra.machine import cpu_count
+from infra.settings import Settings, StoreKind
+from storage.jobs import Bell, JobKind, SilentBell
+
+if TYPE_CHECKING:
+    from storage.blobs.local import LocalBlobs
+    from storage.blobs.s3 import S3Blobs
+    from storage.catalogue import Catalogue
+    from workers.parts import RunnerParts
+    from workers.settings import WorkerSettings
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """The catalogue. Connects on first use; make one per process, after a fork."""
+    from storage.catalogue.sql import SqlCatalogue
+
+    return SqlCatalogue.open(settings.database_url)
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database's schema to head."""
+    from storage.catalogue.sql.schema import migrate as to_head
+
+    to_head(settings.database_url)
+
+
+def open_blobs(settings: Settings) -> LocalBlobs | S3Blobs:
+    """The object store. Make one per process, after a fork."""
+    if settings.store is StoreKind.LOCAL:
+        from storage.blobs.local import LocalBlobs
+
+        return LocalBlobs(settings.local_store_dir)
+    from storage.blobs.s3 import S3Blobs, S3Settings
+
+    return S3Blobs(
+        S3Settings(
+            bucket=settings.s3_bucket,
+            endpoint_url=settings.s3_endpoint,
+            access_key=settings.s3_access_key,
+            secret_key=settings.s3_secret_key,
+            region=settings.s3_region,
+        )
+    )
+
+
+def open_bell(settings: Settings) -> Bell:
+    """The bell; silent without a broker: then the sweeper's and the workers' own looks into the catalogue must do."""
+    if not settings.broker_url:
+        return SilentBell()
+    from workers.celery import CeleryBell, create_celery
+
+    return CeleryBell(create_celery(settings.broker_url))
+
+
+def worker_settings(settings: Settings) -> WorkerSettings:
+    from workers.settings import WorkerSettings
+
+    ours = WorkerSettings(
+        lease_ms=settings.lease_ms,
+        drain_ms=settings.drain_ms,
+        threads=settings.threads or math.ceil(cpu_count() / slots(settings)),
+        http_host=settings.host,
+        http_port=settings.worker_port,
+        ready_file=settings.ready_file,
+    )
+    return ours if settings.scratch_dir is None else dataclasses.replace(ours, scratch=settings.scratch_dir)
+
+
+def slots(settings: Settings) -> int:
+    """How many jobs this machine works on at once."""
+    return settings.workers or max(1, cpu_count() // 2)
+
+
+def runner_parts(settings: Settings) -> RunnerParts:
+    """What a process that works on jobs is made of."""
+    from workers.sources import SourceCache
+    from workers.steps.thumbnails import thumbnails
+
+    from workers.ffmpeg.process import find_tools
+    from workers.parts import RunnerParts
+    from workers.steps.audio import audio
+    from workers.steps.encode import encode
+    from workers.steps.inspect import inspect
+    from workers.steps.publish import publish
+
+    ours = worker_settings(settings)
+    blobs = open_blobs(settings)
+    return RunnerParts(
+        catalogue=open_catalogue(settings),
+        blobs=blobs,
+        tools=find_tools(settings.ffmpeg),
+        settings=ours,
+        sources=SourceCache(blobs, ours.sources, ours.source_cache_bytes),
+        steps={
+            JobKind.INSPECT: inspect,
+            JobKind.ENCODE: encode,
+            JobKind.AUDIO: audio,
+            JobKind.THUMBNAILS: thumbnails,
+            JobKind.PUBLISH: publish,
+        },
+    )

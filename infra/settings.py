@@ -1,0 +1,277 @@
+"""Settings: environment variables ``FISHLADDER_*`` as one frozen value. Nothing else of ours reads the environment.
+
+Every setting says its meaning, unit and default where it is declared; ``fishladder settings`` and the reference page in
+``docs/`` are made from that. An unknown ``FISHLADDER_*`` is an error: a misspelt limit must not silently be no limit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from storage.errors import InvalidRequest
+from storage.jobs import LANES_BY_URGENCY, Lane
+
+PREFIX = "FISHLADDER_"
+
+
+class StoreKind(StrEnum):
+    S3 = "s3"
+    LOCAL = "local"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"  # pretty on a terminal, JSON elsewhere
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _setting(
+    doc: str,
+    default: object = dataclasses.MISSING,
+    *,
+    derive: Callable[[dict[str, Any]], object] | None = None,
+    derived: str = "",
+    secret: bool = False,
+) -> Any:
+    """A setting with its one line of documentation. ``derive`` computes the default from the settings declared above it;
+    ``derived`` says how, for people."""
+    metadata = {"doc": doc, "derive": derive, "derived": derived, "secret": secret}
+    if derive is not None:
+        return field(metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _local_url(port: str) -> Callable[[dict[str, Any]], str]:
+    return lambda known: f"http://127.0.0.1:{known[port]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is set, for all services. Build it with `from_env`, vary it with `dataclasses.replace`."""
+
+    # Where things are kept
+    state_dir: Path = _setting("Folder for everything that `fishladder up` keeps", Path(".fladder"))
+    database_url: str = _setting(
+        "The catalogue: sqlite:///file or postgresql+psycopg://user:password@host/name",
+        derive=lambda known: f"sqlite:///{Path(known['state_dir']).absolute() / 'catalogue.sqlite3'}",
+        derived="sqlite:///{state_dir}/catalogue.sqlite3",
+        secret=True,
+    )
+    broker_url: str = _setting(
+        "The Celery broker (redis://, rediss:// or amqp://); empty: workers look into the database", "", secret=True
+    )
+    store: StoreKind = _setting("Where objects are kept: s3, or local for a folder", StoreKind.LOCAL)
+    local_store_dir: Path = _setting(
+        "The folder of the local store",
+        derive=lambda known: Path(known["state_dir"]).absolute() / "objects",
+        derived="{state_dir}/objects",
+    )
+    s3_endpoint: str | None = _setting("URL of the S3 service; unset: AWS", None)
+    s3_region: str = _setting("Region of the S3 service", "us-east-1")
+    s3_bucket: str = _setting("Bucket that holds all objects", "fishladder")
+    s3_access_key: str | None = _setting("S3 access key; unset: boto3's own credential chain", None, secret=True)
+    s3_secret_key: str | None = _setting("S3 secret key", None, secret=True)
+
+    # Where we answer
+    host: str = _setting("Address that the services bind to", "127.0.0.1")
+    upload_api_port: int = _setting("Port of the upload API and the web app", 8080)
+    origin_port: int = _setting("Port of the origin", 8081)
+    public_url: str = _setting(
+        "How people reach the upload API, for absolute URLs",
+        derive=_local_url("upload_api_port"),
+        derived="http://127.0.0.1:{upload_api_port}",
+    )
+    origin_url: str = _setting(
+        "How players reach the origin or the CDN before it, for absolute URLs",
+        derive=_local_url("origin_port"),
+        derived="http://127.0.0.1:{origin_port}",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        "Addresses or networks whose X-Forwarded-* headers are believed, separated by commas", ()
+    )
+    origin_workers: int = _setting("Processes of the origin", 1)
+    origin_cache_bytes: int = _setting("Memory for hot objects, for each process of the origin", 256 * 1024 * 1024)
+    web_libraries: Path = _setting("Folder of the browser libraries (node_modules)", Path("node_modules"))
+    max_upload_bytes: int = _setting("Largest upload that is accepted", 1024**4)
+
+    # Work
+    lanes: tuple[Lane, ...] = _setting("Lanes that a worker serves, separated by commas", LANES_BY_URGENCY)
+    workers: int = _setting("Jobs that a machine works on at once; 0: half of its CPUs, at least one", 0)
+    lease_ms: int = _setting("How long a claimed job is a worker's before it must be renewed, in milliseconds", 30_000)
+    drain_ms: int = _setting("How long a stopping worker may finish its job before it hands it back, in ms", 10_000)
+    scratch_dir: Path | None = _setting("Folder for work files; unset: the system's temporary folder", None)
+    threads: int = _setting("Threads of one tool; 0: the CPUs shared out among the jobs at once", 0)
+    worker_port: int | None = _setting(
+        "Port where a worker answers /healthz, /readyz and /metrics; unset: nowhere", None
+    )
+    ready_file: Path | None = _setting("A worker writes its process id here once it claims jobs", None)
+    ffmpeg: Path | None = _setting("The ffmpeg to run; unset: the one of the imageio-ffmpeg wheel, then PATH", None)
+
+    # Telling
+    log_level: LogLevel = _setting(
+        "Least urgent log line that is written: debug, info, warning or error", LogLevel.INFO
+    )
+    log_format: LogFormat = _setting("json, pretty, or auto: pretty on a terminal, JSON elsewhere", LogFormat.AUTO)
+
+    def __post_init__(self) -> None:
+        for name in ("upload_api_port", "origin_port"):
+            if not 0 < getattr(self, name) < 65536:
+                raise InvalidRequest(f"{variable(name)} must be a port between 1 and 65535.")
+        for name in ("lease_ms", "max_upload_bytes", "origin_workers"):
+            if getattr(self, name) < 1:
+                raise InvalidRequest(f"{variable(name)} must be at least 1.")
+        for name in ("workers", "threads", "drain_ms", "origin_cache_bytes"):
+            if getattr(self, name) < 0:
+                raise InvalidRequest(f"{variable(name)} must not be negative.")
+        if not self.lanes:
+            raise InvalidRequest(f"{variable('lanes')} names no lane; the lanes are {', '.join(LANES_BY_URGENCY)}.")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """The settings that ``env`` holds. Raises `InvalidRequest` with a sentence for what it cannot take."""
+        return Configured.from_env(env).settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """Settings together with where each came from."""
+
+    settings: Settings
+    given: frozenset[str]
+    """Names of the settings that the environment sets."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Configured:
+        given = {key: value for key, value in env.items() if key.startswith(PREFIX)}
+        known = {variable(f.name): f for f in dataclasses.fields(Settings)}
+        for key in given:
+            if key not in known:
+                raise InvalidRequest(_unknown(key, tuple(known)), variable=key)
+        hints = typing.get_type_hints(Settings)
+        values: dict[str, Any] = {}
+        for key, setting in known.items():
+            if key in given:
+                values[setting.name] = _parse(key, hints[setting.name], given[key])
+            elif (derive := setting.metadata["derive"]) is not None:
+                values[setting.name] = derive(values)
+            else:
+                values[setting.name] = setting.default
+        return cls(settings=Settings(**values), given=frozenset(known[key].name for key in given))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One setting as people see it. ``default`` and ``value`` never hold a secret."""
+
+    name: str
+    variable: str
+    type: str
+    default: str
+    doc: str
+    value: str
+    origin: str  # ``environment`` | ``default``
+
+
+def show(configured: Configured) -> tuple[Shown, ...]:
+    """All settings in the order of their declaration, secrets masked."""
+    hints = typing.get_type_hints(Settings)
+    return tuple(
+        Shown(
+            name=setting.name,
+            variable=variable(setting.name),
+            type=_type_name(hints[setting.name]),
+            default=setting.metadata["derived"] or _render(setting.default),
+            doc=setting.metadata["doc"],
+            value=_masked(_render(getattr(configured.settings, setting.name)), secret=setting.metadata["secret"]),
+            origin="environment" if setting.name in configured.given else "default",
+        )
+        for setting in dataclasses.fields(Settings)
+    )
+
+
+def to_env(settings: Settings) -> dict[str, str]:
+    """``settings`` as the environment of a child process: `from_env` reads the same value from it."""
+    return {
+        variable(setting.name): _render(value)
+        for setting in dataclasses.fields(settings)
+        if (value := getattr(settings, setting.name)) is not None
+    }
+
+
+def variable(name: str) -> str:
+    """``database_url`` → ``FISHLADDER_DATABASE_URL``."""
+    return PREFIX + name.upper()
+
+
+def _unknown(key: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known], n=1)
+    hint = f" Did you mean {PREFIX}{near[0]}?" if near else ""
+    return f"There is no setting {key}.{hint} `fishladder settings` lists all of them."
+
+
+def _parse(key: str, kind: Any, text: str) -> Any:
+    """``text`` as a value of ``kind``; an optional setting is unset by an empty text."""
+    if typing.get_origin(kind) is types.UnionType:
+        (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
+        return None if text == "" else _parse(key, inner, text)
+    if typing.get_origin(kind) is tuple:
+        (item, _) = typing.get_args(kind)
+        return tuple(_parse(key, item, part.strip()) for part in text.split(",") if part.strip())
+    try:
+        return cast(Callable[[str], Any], kind)(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{key} is {text!r}, but must be {_expected(kind)}.", variable=key) from error
+
+
+def _expected(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return "one of " + ", ".join(kind)
+    return "a whole number" if kind is int else f"a {kind.__name__}"
+
+
+def _type_name(kind: Any) -> str:
+    if typing.get_origin(kind) is types.UnionType:
+        (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
+        return f"{_type_name(inner)}, optional"
+    if typing.get_origin(kind) is tuple:
+        return f"list of {_type_name(typing.get_args(kind)[0])}"
+    if issubclass(kind, StrEnum):
+        return " | ".join(kind)
+    return {str: "text", int: "whole number", Path: "path"}[kind]
+
+
+def _render(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _masked(text: str, *, secret: bool) -> str:
+    """A secret keeps nothing but, in a URL, what is not its password."""
+    if not secret or not text:
+        return text
+    if "://" not in text:
+        return "********"
+    parts = urlsplit(text)
+    if parts.password is None:
+        return text
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:********@{host}"))

@@ -1,0 +1,68 @@
+"""What must hold before anything is started. Each problem is a sentence that says what to do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from infra.settings import Settings, variable
+from infra.stack.ports import is_free
+from infra.stack.state import StateDir
+from storage.errors import FishladderError, Unavailable
+from workers.ffmpeg.process import find_tools
+
+MIN_FREE_BYTES = 1024**3
+
+
+def check(settings: Settings, state: StateDir) -> None:
+    """Raises `Unavailable` with all problems at once: nobody likes to learn of them one by one."""
+    problems = [
+        *port_problems(settings),
+        *disk_problems(state.root),
+        *tool_problems(settings),
+    ]
+    if problems:
+        raise Unavailable("\n".join(problems))
+
+
+def port_problems(settings: Settings) -> list[str]:
+    problems = []
+    for name in ("upload_api_port", "origin_port"):
+        port = getattr(settings, name)
+        try:
+            free = is_free(settings.host, port)
+        except OSError as error:
+            return [
+                (
+                    f"{settings.host} is not an address of this machine ({error.strerror}). Choose another with --host, "
+                    "127.0.0.1 for this machine alone or 0.0.0.0 for all its networks."
+                )
+            ]
+        if not free:
+            problems.append(
+                f"Port {port} on {settings.host} is taken by another program. Stop that program, or choose another port: "
+                f"{variable(name)}={port + 1000} fishladder up"
+            )
+    if settings.upload_api_port == settings.origin_port:
+        problems.append(f"{variable('upload_api_port')} and {variable('origin_port')} must differ.")
+    return problems
+
+
+def disk_problems(root: Path) -> list[str]:
+    free = shutil.disk_usage(root).free
+    if free >= MIN_FREE_BYTES:
+        return []
+    return [
+        (
+            f"Only {free // 1024**2} MiB are free where the state folder {root} lies; at least {MIN_FREE_BYTES // 1024**2} MiB "
+            "are needed. Make room, or choose a folder on another disk with --state DIR."
+        )
+    ]
+
+
+def tool_problems(settings: Settings) -> list[str]:
+    try:
+        find_tools(settings.ffmpeg)
+    except FishladderError as error:
+        return [error.sentence]
+    return []

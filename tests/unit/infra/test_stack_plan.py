@@ -1,0 +1,72 @@
+"""What `up` decides before it starts anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.settings import Configured, StoreKind
+from infra.stack.plan import Asked, StackPlan, plan_stack
+from infra.stack.supervisor import Restart, RestartPolicy, decide_restart
+from storage.errors import Unavailable
+
+
+def plan(env: dict[str, str] | None = None, asked: Asked | None = None, **facts: Any) -> StackPlan:
+    defaults: dict[str, Any] = {"remembered_store": None, "weed": True, "cpus": 4, "address": "192.0.2.7"}
+    return plan_stack(Configured.from_env(env or {}), asked or Asked(), **(defaults | facts))
+
+
+def test_everything_is_embedded_by_default() -> None:
+    made = plan()
+    assert (made.valkey, made.seaweedfs, made.settings.store) == (True, True, StoreKind.S3)
+    assert made.slots == 2
+    assert made.notes == ()
+
+
+def test_a_part_that_runs_elsewhere_is_not_started() -> None:
+    made = plan({"FISHLADDER_BROKER_URL": "redis://broker", "FISHLADDER_S3_ENDPOINT": "https://s3.example"})
+    assert (made.valkey, made.seaweedfs, made.settings.store) == (False, False, StoreKind.S3)
+
+
+def test_without_a_build_of_seaweedfs_a_folder_takes_its_place_and_it_is_told() -> None:
+    made = plan(weed=False)
+    assert (made.seaweedfs, made.settings.store) == (False, StoreKind.LOCAL)
+    assert "kept in a folder" in made.notes[0]
+    with pytest.raises(Unavailable, match="--store local"):
+        plan(asked=Asked(store=StoreKind.S3), weed=False)
+
+
+def test_a_state_folder_keeps_its_store() -> None:
+    assert plan(remembered_store="local").settings.store is StoreKind.LOCAL
+    with pytest.raises(Unavailable, match="keeps its objects in the local store"):
+        plan(asked=Asked(store=StoreKind.S3), remembered_store="local")
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://192.0.2.7:8080"),
+        ("::", "http://192.0.2.7:8080"),
+        ("2001:db8::1", "http://[2001:db8::1]:8080"),
+        ("studio.example", "http://studio.example:8080"),
+    ],
+)
+def test_urls_are_ones_that_reach_us(host: str, url: str) -> None:
+    assert plan(asked=Asked(host=host)).settings.public_url == url
+
+
+def test_a_public_url_that_is_set_stays() -> None:
+    made = plan({"FISHLADDER_PUBLIC_URL": "https://video.example"}, Asked(host="0.0.0.0"))
+    assert made.settings.public_url == "https://video.example"
+    assert made.settings.origin_url == "http://192.0.2.7:8081"
+
+
+def test_restarts_wait_longer_each_time_and_deaths_are_forgiven() -> None:
+    policy = RestartPolicy(first_s=1, longest_s=8, window_s=60, hopeless_after=3)
+    assert decide_restart((100.0,), 100.0, policy) == Restart(delay_s=1, deaths=1, hopeless=False)
+    assert decide_restart((99.0, 100.0), 100.0, policy) == Restart(delay_s=2, deaths=2, hopeless=False)
+    assert decide_restart((98.0, 99.0, 100.0), 100.0, policy) == Restart(delay_s=4, deaths=3, hopeless=True)
+    assert decide_restart(tuple(map(float, range(90, 101))), 100.0, policy).delay_s == 8
+    assert decide_restart((10.0, 20.0, 100.0), 100.0, policy) == Restart(delay_s=1, deaths=1, hopeless=False)
