@@ -18,9 +18,8 @@ from tests.builders import a_film_plan, a_published_name, a_segment, an_inspecte
 from workers.ffmpeg.process import Tools
 from workers.flow import plan_jobs
 from workers.parts import RunnerParts
-from workers.runner import Step
 from workers.settings import WorkerSettings
-from workers.steps.context import StepContext
+from workers.steps.context import Step, StepContext
 from workers.steps.publish import publish
 
 TOOLS = Tools(ffmpeg=Path("/nonexistent/ffmpeg"), ffmpeg_version="none")

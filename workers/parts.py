@@ -11,8 +11,9 @@ from storage.jobs import Bell, JobKind
 from workers.drain import Drain
 from workers.ffmpeg.process import Tools
 from workers.measures import Measure, measure_nothing
-from workers.runner import Runner, Sources, Step
+from workers.runner import Runner, Sources
 from workers.settings import WorkerSettings
+from workers.steps.context import Step
 from workers.sweeper import Sweeper, SweeperMetrics
 
 

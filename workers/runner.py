@@ -30,12 +30,11 @@ from workers.measures import JobMeasured, Measure, measure_nothing
 from workers.retries import Bury, Decision, Drop, HandBack, Past, Refuse, RetryLater, decide, translated
 from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
-from workers.steps.context import StepContext
+from workers.steps.context import Step, StepContext
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-Step = Callable[[StepContext], Outcome]
 
 COMMIT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)  # the last one repeats for as long as the lease is ours
 
@@ -220,7 +219,9 @@ class Runner:
             fields |= {"exit_code": error.exit_code, "stderr_tail": error.stderr_tail[-500:]}
         if isinstance(decision, RetryLater):
             fields["delay_ms"] = decision.delay_ms
-        if isinstance(translated(error), FishladderError):
+        if isinstance(decision, HandBack):
+            log.info("job_handed_back", **fields)
+        elif isinstance(translated(error), FishladderError):
             log.warning("job_failed", **fields)
         else:
             log.error("job_failed", where=_where(error), exc_info=error, **fields)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from storage.blobs import BlobStore
 from storage.catalogue import Asset, Video
-from storage.jobs import Job
+from storage.jobs import Job, Outcome
 from workers.ffmpeg.process import Tools
 
 
@@ -31,3 +31,7 @@ class StepContext:
     threads: int = 2
     nice: bool = False
     now_ms: int = 0
+
+
+Step = Callable[[StepContext], Outcome]
+"""What a job of one kind does."""

@@ -19,8 +19,7 @@ from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted
 from workers.measures import JobMeasured
 from workers.parts import RunnerParts
-from workers.runner import Step
-from workers.steps.context import StepContext
+from workers.steps.context import Step, StepContext
 
 EVENT_TIMEOUT_S = 20
 
