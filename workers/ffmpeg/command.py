@@ -55,7 +55,7 @@ def encode_command(
 
     ``lead``: run-up in output frames; decoding starts at the last keyframe at or before it, or at the source's start
     where the run-up reaches back to frame 0. ``frame_report``: a file that gets a line per frame, see `FRAME_TIMES`.
-    ``filters``: what this ffmpeg can do.
+    ``threads``: for decoding and scaling. ``filters``: what this ffmpeg can do.
     """
     track = video_track(source)
     grid = graph.chunk_grid(chunk, frame_rate=plan.ladder.frame_rate, zero=source.start, lead=lead)
@@ -67,16 +67,16 @@ def encode_command(
     pictures = graph.tagged(video, track, filters).filter_multi_output("split", len(rungs))
     outputs = []
     for number, (rung, path) in enumerate(zip(rungs, output_paths, strict=True)):
-        options = {**video_options(rung, plan, preset), "threads": threads}
+        options = video_options(rung, plan, preset)
         if frame_report is not None and number == 0:
             options |= {"stats_enc_pre": str(frame_report), "stats_enc_pre_fmt": FRAME_TIMES}
         scaled = graph.scaled(pictures[number], rung.width, rung.height)
         outputs.append(graph.written(scaled, path, options))
-    return graph.arguments(program, outputs)
+    return graph.arguments(program, outputs, threads=threads)
 
 
 def video_options(rung: Rung, plan: EncodePlan, preset: str) -> Options:
-    """What decides the bytes of ``rung``, apart from the pictures and the number of threads."""
+    """What decides the bytes of ``rung``, apart from the pictures."""
     gop = plan.ladder.gop_frames
     x264 = {
         # Keyframes exactly where segments need them, nowhere else, and nothing that refers across them.
@@ -90,6 +90,9 @@ def video_options(rung: Rung, plan: EncodePlan, preset: str) -> Options:
     return {
         "c:v": "libx264",
         "preset": preset,
+        # x264 under a cap does not repeat itself with several threads. A chunk that is encoded again, here or elsewhere,
+        # must give the same bytes and so the same names; rungs and decoder run side by side anyway.
+        "threads": 1,
         "profile:v": "high",
         # Constant quality under a cap: a chunk needs to know nothing of the others.
         "crf": rung.crf,
@@ -117,7 +120,7 @@ def trial_command(source: Source, *, input_path: Path, program: str = "ffmpeg") 
     """Decode the first picture that there is, and nothing more; its bytes go to standard output."""
     video = graph.opened(input_path, guarded(source, threads=1), video_track(source).index).filter("scale", 16, 16)
     options: Options = {"f": "rawvideo", "frames:v": 1}
-    return graph.arguments(program, [graph.piped(video, options)])
+    return graph.arguments(program, [graph.piped(video, options)], threads=1)
 
 
 def audio_command(
@@ -162,7 +165,7 @@ def audio_command(
         .filter("atrim", end_sample=count * AAC_FRAME_SAMPLES)
         .filter("asetpts", "N/SR/TB")
     )
-    return graph.arguments(program, [graph.written(sound, output_path, audio_options(rendition))])
+    return graph.arguments(program, [graph.written(sound, output_path, audio_options(rendition))], threads=threads)
 
 
 def audio_options(rendition: AudioRendition) -> Options:

@@ -46,9 +46,10 @@ def piped(stream: Stream, options: Options) -> Stream:
     return ffmpeg.output(stream, "pipe:1", **options)
 
 
-def arguments(program: str, outputs: Sequence[Stream]) -> list[str]:
-    """The argument list that makes ``outputs``, all in one run."""
-    return [program, *GLOBAL, *ffmpeg.get_args(ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0])]
+def arguments(program: str, outputs: Sequence[Stream], *, threads: int) -> list[str]:
+    """The argument list that makes ``outputs``, all in one run, with ``threads`` for its filters."""
+    merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
+    return [program, *GLOBAL, "-filter_complex_threads", str(threads), *ffmpeg.get_args(merged)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def poster_command(
     video = graph.tagged(graph.tone_mapped(video, track, size, filters), track, filters)
     # `update`: the name is a name, not a pattern for numbers.
     options = {**_JPEG, "update": 1, "frames:v": 1, "q:v": 3}
-    return graph.arguments(program, [graph.written(graph.as_jpeg(video, *size), output_path, options)])
+    return graph.arguments(program, [graph.written(graph.as_jpeg(video, *size), output_path, options)], threads=threads)
 
 
 def storyboard_command(
@@ -77,4 +77,6 @@ def storyboard_command(
     video = graph.on_grid(video, grid)
     video = graph.tagged(graph.tone_mapped(video, track, size, filters), track, filters)
     video = graph.as_jpeg(video, *size).filter("tile", f"{storyboard.columns}x{storyboard.rows}")
-    return graph.arguments(program, [graph.written(video, output_pattern, {**_JPEG, "start_number": 0, "q:v": 5})])
+    return graph.arguments(
+        program, [graph.written(video, output_pattern, {**_JPEG, "start_number": 0, "q:v": 5})], threads=threads
+    )
