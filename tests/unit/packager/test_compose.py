@@ -1,0 +1,62 @@
+"""All manifests together: their names, types and order, and the storyboard."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from packager.compose import compose
+from packager.storyboard import render_storyboard
+from tests.presentations import PUBLISHED_AT, a_presentation, a_storyboard
+
+
+def test_what_players_open_comes_last() -> None:
+    names = [file.name for file in compose(a_presentation(), published_at=PUBLISHED_AT)]
+    assert names == [
+        "360p/media.m3u8",
+        "1080p/media.m3u8",
+        "audio-en/media.m3u8",
+        "360p/iframes.m3u8",
+        "1080p/iframes.m3u8",
+        "storyboard.vtt",
+        "master.m3u8",
+        "manifest.mpd",
+    ]
+
+
+def test_every_manifest_has_its_media_type() -> None:
+    types = {
+        file.name.rpartition(".")[2]: file.content_type for file in compose(a_presentation(), published_at=PUBLISHED_AT)
+    }
+    assert types == {
+        "m3u8": "application/vnd.apple.mpegurl",
+        "mpd": "application/dash+xml",
+        "vtt": "text/vtt; charset=utf-8",
+    }
+
+
+def test_the_same_presentation_gives_the_same_bytes() -> None:
+    assert compose(a_presentation(), published_at=PUBLISHED_AT) == compose(a_presentation(), published_at=PUBLISHED_AT)
+
+
+def test_without_a_storyboard_there_is_no_file_for_it() -> None:
+    names = {file.name for file in compose(a_presentation(storyboard=None), published_at=PUBLISHED_AT)}
+    assert "storyboard.vtt" not in names
+
+
+def test_the_last_thumbnail_is_shown_to_the_films_end() -> None:
+    text = render_storyboard(a_storyboard(), duration=Fraction(52, 5))
+    assert text.splitlines()[-2:] == [
+        "00:00:08.000 --> 00:00:10.400",
+        "storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90",
+    ]
+
+
+def test_thumbnails_beyond_the_films_end_are_not_listed() -> None:
+    assert render_storyboard(a_storyboard(), duration=Fraction(4)).count("-->") == 1
+
+
+def test_hours_are_counted() -> None:
+    tiles = tuple(f"{number}-aabbccddeeff.jpg" for number in range(2))
+    storyboard = a_storyboard(tiles=tiles, interval=Fraction(3661, 1), count=2, columns=1)
+    text = render_storyboard(storyboard, duration=Fraction(40_000))
+    assert "01:01:01.000 --> 02:02:02.000\nstoryboard/1-aabbccddeeff.jpg" in text
