@@ -9,7 +9,6 @@ from hypothesis import settings
 
 from tests.services import S3Endpoint, postgres, seaweedfs
 
-
 # How long an example takes says more about the machine's load than about the code.
 settings.register_profile("fishladder", deadline=None)
 settings.load_profile("fishladder")
