@@ -20,6 +20,17 @@ def migrated_postgres_url(postgres_url: str) -> str:
     return postgres_url
 
 
+@pytest.fixture
+def empty_postgres_url(migrated_postgres_url: str) -> str:
+    """At head, and nothing in it."""
+    engine = open_engine(migrated_postgres_url)
+    with engine.begin() as connection:
+        tables = ", ".join(metadata.tables)
+        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+    engine.dispose()
+    return migrated_postgres_url
+
+
 @pytest.fixture(
     params=["sqlite file", "sqlite memory", pytest.param("postgresql", marks=pytest.mark.integration)],
 )
@@ -33,16 +44,6 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCat
         case "sqlite memory":
             opened = SqlCatalogue.in_memory()
         case _:
-            url = request.getfixturevalue("migrated_postgres_url")
-            _empty(url)
-            opened = SqlCatalogue.open(url)
+            opened = SqlCatalogue.open(request.getfixturevalue("empty_postgres_url"))
     yield opened
     opened.close()
-
-
-def _empty(postgres_url: str) -> None:
-    engine = open_engine(postgres_url)
-    with engine.begin() as connection:
-        tables = ", ".join(metadata.tables)
-        connection.execute(sa.text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
-    engine.dispose()
