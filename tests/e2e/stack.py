@@ -27,14 +27,20 @@ class RunningStack:
     process: subprocess.Popen[bytes] = field(repr=False)
 
     def upload(self, file: Path, *, title: str, chunk_bytes: int = 8 * 1024 * 1024) -> str:
-        """Upload ``file`` over tus; the id of its video."""
-        uploader = tus_client.TusClient(f"{self.api}/files").uploader(
-            str(file), chunk_size=chunk_bytes, metadata={"filename": file.name, "title": title}
-        )
-        uploader.upload()
-        upload_id = uploader.url.rstrip("/").rsplit("/", 1)[-1]
+        """Upload ``file`` with tuspy; the id of its video."""
+        with file.open("rb") as stream:
+            uploader = tus_client.TusClient(f"{self.api}/files").uploader(
+                file_stream=stream, chunk_size=chunk_bytes, metadata={"filename": file.name, "title": title}
+            )
+            uploader.upload()
+        return self.uploaded_video(uploader.url)
+
+    def uploaded_video(self, upload_url: str) -> str:
+        """The id of the video that the upload at ``upload_url`` becomes."""
+        upload_id = upload_url.rstrip("/").rsplit("/", 1)[-1]
         facts = httpx.get(f"{self.api}/api/v1/uploads/{upload_id}", timeout=10).raise_for_status().json()
         video: str = facts["video_id"]
+        assert video != upload_id, "an upload URL is a capability, a video id is public"
         return video
 
     def logs(self) -> str:

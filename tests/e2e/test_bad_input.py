@@ -7,14 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tusclient import client as tus_client
 
 from tests.e2e.film import make_film
 from tests.e2e.published import until_settled
 from tests.e2e.stack import RunningStack
-from tests.e2e.test_clients import uploaded_video
 
-pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.e2e
 
 
 def lavfi(ffmpeg: Path, target: Path, *args: str) -> Path:
@@ -49,9 +47,7 @@ TAKEN: dict[str, tuple[str, ...]] = {
 
 
 def upload(stack: RunningStack, file: Path) -> dict[str, object]:
-    uploader = tus_client.TusClient(f"{stack.api}/files").uploader(str(file), metadata={"filename": file.name})
-    uploader.upload()
-    return until_settled(stack.api, uploaded_video(stack.api, uploader.url))
+    return until_settled(stack.api, stack.upload(file, title=file.stem))
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -60,7 +56,7 @@ def test_what_is_no_video_is_refused_with_a_code_and_a_sentence(
 ) -> None:
     facts = upload(stack, REFUSED[name](ffmpeg, tmp_path))
     assert facts["state"] == "rejected", facts
-    assert facts["code"]
+    assert facts["reason_code"]
     assert str(facts["reason"]).endswith(".")
 
 
