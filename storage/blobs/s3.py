@@ -176,12 +176,8 @@ class S3Blobs:
                     UploadId=multipart_id,
                     MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in ordered]},
                 )
-        except NotFound:
-            # Completed before: by a call whose answer was lost (boto3 retries those too), or by one beside us.
-            info = self.head(key)
-            if info.size_bytes != size:
-                raise
-            return info
+        except (NotFound, StoreUnavailable) as error:
+            return self._joined_before(key, multipart_id, size, error)
         info = self._head_until_readable(key)
         if info.size_bytes != size:
             raise Conflict(f"The store joined the parts to {info.size_bytes} bytes, not {size}.", key=key)
@@ -220,6 +216,21 @@ class S3Blobs:
         if errors:
             raise StoreUnavailable(f"{len(errors)} objects could not be deleted.", key=errors[0].get("Key"))
         return len(keys)
+
+    def _joined_before(self, key: str, multipart_id: str, size: int, error: NotFound | StoreUnavailable) -> BlobInfo:
+        """What a failed completion means. The object may be there whole: joined by a call whose answer was lost (boto3
+        repeats those too) or by one beside us. If not, the upload may be gone, which Ceph 16 calls an internal error."""
+        try:
+            info = self.head(key)
+        except NotFound:
+            pass
+        else:
+            if info.size_bytes == size:
+                return info
+        if isinstance(error, StoreUnavailable):
+            with translated(key):
+                self._client.list_parts(Bucket=self._bucket, Key=key, UploadId=multipart_id, MaxParts=1)
+        raise error
 
     def _head_until_readable(self, key: str) -> BlobInfo:
         for pause_s in _READABLE_AFTER_S:

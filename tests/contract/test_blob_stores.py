@@ -381,6 +381,15 @@ def test_a_local_join_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) 
     assert blobs.get("sources/video") == b"".join(bodies)
 
 
+def test_a_local_part_that_was_replaced_takes_no_room(tmp_path: Path) -> None:
+    blobs = LocalBlobs(tmp_path)
+    multipart = blobs.begin_multipart("sources/video")
+    for body in (b"old", b"newer"):
+        blobs.put_part("sources/video", multipart, 1, body)
+    parts = [path.read_bytes() for path in (tmp_path / ".multipart" / multipart).glob("0*")]
+    assert parts == [b"newer"]
+
+
 def test_a_local_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "objects")
     with pytest.raises(FileNotFoundError):

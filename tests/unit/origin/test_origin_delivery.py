@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -102,6 +102,22 @@ async def test_head_has_the_headers_of_get_and_no_body(world: World, client: htt
     got, head = await client.get(path), await client.head(path, headers={"range": "bytes=0-9"})
     assert head.content == b""
     assert dict(head.headers) == dict(got.headers)
+
+
+async def test_head_sends_no_body_byte(world: World) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    # Below httpx, which would drop a body by itself.
+    scope = {"type": "http", "method": "HEAD", "path": f"/v/{VIDEO}/master.m3u8", "headers": []}
+    await create_app(world.settings, world.ports())(scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert sent[1]["body"] == b""
 
 
 async def test_a_page_of_another_site_may_play(world: World, client: httpx.AsyncClient) -> None:
