@@ -9,7 +9,9 @@ from origin.cache import ByteCache
 from origin.policy import Kind, accepts_gzip, cache_control
 from origin.problems import STATUS, status_of
 from origin.ranges import ByteRange, resolve_range
+from packager.compose import compose
 from storage.errors import FishladderError, NotFound
+from tests.presentations import a_presentation
 
 
 @pytest.mark.parametrize(
@@ -88,6 +90,22 @@ def test_a_dash_manifest_without_a_type_is_finished() -> None:
     assert cache_control(Kind.MANIFEST, immutable=False, body=b"<MPD xmlns='x'/>") == cache_control(
         Kind.MANIFEST, immutable=False, body=b"<MPD type='static'/>"
     )
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_our_own_manifests_are_held_back_only_when_they_are_finished(complete: bool) -> None:
+    presentation = a_presentation(complete=complete)
+    files = [file for file in compose(presentation) if file.name.endswith((".m3u8", ".mpd"))]
+    assert len(files) > 3
+    for file in files:
+        header = cache_control(parse_target(f"/v/0abc/{file.name}").kind, immutable=False, body=file.body)
+        (max_age_s,) = (
+            int(part.removeprefix("max-age=")) for part in header.split(", ") if part.startswith("max-age=")
+        )
+        if complete and file.name != "master.m3u8":
+            assert max_age_s == 60, file.name
+        else:
+            assert max_age_s <= presentation.target_duration_s / 2, file.name
 
 
 @pytest.mark.parametrize(
