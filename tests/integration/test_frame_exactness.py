@@ -1,0 +1,187 @@
+"""Chunks that are encoded apart show exactly the pictures that the frame grid asks for, whatever the source."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+from pathlib import Path
+
+import pytest
+
+from storage.errors import DamagedSource
+from storage.jobs import JobKind
+from storage.media.source import Source
+from storage.media.time import snap_frame_rate
+from tests.media import Pictures, Sound, make_film, numbered_picture, numbers_shown, picture_number
+from tests.steps import Worktable, a_small_plan, facts_of, picture_times
+from workers.ffmpeg.process import Tools, find_tools
+from workers.steps.encode import encode
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+def expected_numbers(times: list[Fraction], source: Source, rate: Fraction, frames: range) -> list[int]:
+    """The grid's own definition: frame ``n`` shows the last picture whose time, rounded to the grid, is not after it;
+    before the first one, the first."""
+    places = [floor((time - source.start) * rate + Fraction(1, 2)) for time in times]
+    return [max([number for number, place in enumerate(places) if place <= frame], default=0) for frame in frames]
+
+
+def steady(rate: Fraction, seconds: int, start: Fraction = Fraction(0)) -> tuple[Fraction, ...]:
+    return tuple(start + number / rate for number in range(int(rate * seconds)))
+
+
+def uneven(seconds: int) -> tuple[Fraction, ...]:
+    """Between 5 and 60 pictures a second, with two stills of more than a second."""
+    chance, now, times = random.Random(7), Fraction(0), []
+    while now < seconds:
+        times.append(now)
+        now += Fraction(chance.choice([1500, 1501, 2970, 3003, 4500, 9000, 18_000]), 90_000)
+        if len(times) in (40, 90):
+            now += Fraction(1300, 1000)
+    return tuple(times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    pictures: Pictures
+    muxer: str = "mp4"
+    demuxer: str = "mov"
+    sound: Sound | None = None
+    frame_rate: Fraction | None = None
+
+
+NTSC = Fraction(30_000, 1001)
+FILMS = {
+    "steady": Film(pictures=Pictures(times=steady(Fraction(25), 8))),
+    "ntsc_with_b_frames": Film(pictures=Pictures(times=steady(NTSC, 8), clock_hz=30_000, b_frames=3)),
+    "ntsc_in_milliseconds": Film(
+        pictures=Pictures(times=steady(NTSC, 8), b_frames=2), muxer="matroska", demuxer="matroska", frame_rate=NTSC
+    ),
+    "uneven": Film(pictures=Pictures(times=uneven(10), b_frames=2), frame_rate=Fraction(30)),
+    "one_keyframe": Film(pictures=Pictures(times=steady(Fraction(25), 8), keyframe_every=1000)),
+    "starts_at_ten_seconds": Film(
+        pictures=Pictures(times=steady(Fraction(25), 8, start=Fraction(10)), b_frames=2),
+        muxer="matroska",
+        demuxer="matroska",
+    ),
+    "pictures_start_late": Film(
+        pictures=Pictures(times=steady(Fraction(25), 6, start=Fraction(13, 10))),
+        muxer="matroska",
+        demuxer="matroska",
+        sound=Sound(seconds=Fraction(7)),
+        frame_rate=Fraction(25),
+    ),
+    "transport_stream": Film(
+        pictures=Pictures(times=steady(Fraction(25), 12, start=Fraction(3)), b_frames=2),
+        muxer="mpegts",
+        demuxer="mpegts",
+    ),
+    # Seeks land between keyframes: the run-up has to grow until there is one in it.
+    "transport_stream_of_rare_keyframes": Film(
+        pictures=Pictures(times=steady(Fraction(25), 24, start=Fraction(3)), keyframe_every=275, b_frames=2),
+        muxer="mpegts",
+        demuxer="mpegts",
+    ),
+    "faster_than_the_grid": Film(pictures=Pictures(times=steady(Fraction(120), 4))),
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+def test_every_chunk_shows_the_pictures_of_its_frames(name: str, tools: Tools, tmp_path: Path) -> None:
+    film = FILMS[name]
+    path = make_film(tmp_path / "film", film.pictures, film.sound, container=film.muxer)
+    source = facts_of(path, film.demuxer, frame_rate=film.frame_rate)
+    plan = a_small_plan(source)
+    assert len(plan.chunks) > 2
+    work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
+
+    # Backwards, and each alone: what a chunk shows depends on no other.
+    outcomes = [
+        encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in reversed(plan.chunks)
+    ]
+
+    shown = numbers_shown(work.stored(*reversed(outcomes)))
+    rate = snap_frame_rate(source.video.frame_rate) if source.video else Fraction(1)
+    assert shown == expected_numbers(picture_times(path, film.demuxer), source, rate, range(plan.total_frames))
+
+
+def test_a_video_that_ends_early_stands_still(tools: Tools, tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 2)), container="mp4")
+    source = facts_of(path, "mov")
+    plan = a_small_plan(_longer(source, Fraction(8)))
+    work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
+
+    last = encode(work.context(JobKind.ENCODE, chunk=plan.chunks[-1].index, rungs=["96p"]))
+
+    assert set(numbers_shown(work.stored(last))) == {49}
+
+
+def test_the_same_chunk_gives_the_same_bytes_with_any_number_of_threads(tools: Tools, tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 4)), container="mp4")
+    source = facts_of(path, "mov")
+    plan = a_small_plan(source)
+
+    def names(threads: int) -> list[str]:
+        work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path), threads=threads)
+        outcome = encode(work.context(JobKind.ENCODE, chunk=1, rungs=["96p"]))
+        return [segment.name for segment in outcome.outputs[0].segments]
+
+    assert names(1) == names(3)
+
+
+def test_a_source_without_a_picture_that_decodes_is_damaged(tools: Tools, tmp_path: Path) -> None:
+    path = make_film(tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 4)), container="mp4")
+    source = facts_of(path, "mov")
+    _overwrite_media(path)
+    work = Worktable(path=path, source=source, plan=a_small_plan(source), tools=tools, scratch=_folder(tmp_path))
+
+    with pytest.raises(DamagedSource):
+        encode(work.context(JobKind.ENCODE, chunk=1, rungs=["96p"]))
+
+
+def test_a_change_of_size_in_mid_stream_loses_no_frame(tools: Tools, tmp_path: Path) -> None:
+    first = make_film(tmp_path / "a.ts", Pictures(times=steady(Fraction(25), 2, Fraction(3))), container="mpegts")
+    second = make_film(
+        tmp_path / "b.ts", Pictures(times=steady(Fraction(25), 2, Fraction(5)), size=(320, 192)), container="mpegts"
+    )
+    path = tmp_path / "film.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    source = facts_of(path, "mpegts")
+    plan = a_small_plan(source)
+    work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
+
+    outcomes = [encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in plan.chunks]
+
+    assert numbers_shown(work.stored(*outcomes)) == [*range(50), *range(50)]
+
+
+def test_numbered_pictures_can_be_read_back() -> None:
+    assert [picture_number(numbered_picture(number)) for number in (0, 1, 12_345, 65_535)] == [0, 1, 12_345, 65_535]
+
+
+def _folder(tmp_path: Path) -> Path:
+    folder = tmp_path / f"scratch-{len(list(tmp_path.iterdir()))}"
+    folder.mkdir()
+    return folder
+
+
+def _longer(source: Source, seconds: Fraction) -> Source:
+    from dataclasses import replace
+
+    return replace(source, duration=seconds)
+
+
+def _overwrite_media(path: Path) -> None:
+    """Zeros for all media data; the index stays."""
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start:] = bytes(len(data) - start)
+    path.write_bytes(data)
