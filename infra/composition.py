@@ -84,15 +84,14 @@ def slots(settings: Settings) -> int:
 
 def runner_parts(settings: Settings) -> RunnerParts:
     """What a process that works on jobs is made of."""
-    from workers.sources import SourceCache
-    from workers.steps.thumbnails import thumbnails
-
     from workers.ffmpeg.process import find_tools
     from workers.parts import RunnerParts
+    from workers.sources import SourceCache
     from workers.steps.audio import audio
     from workers.steps.encode import encode
     from workers.steps.inspect import inspect
     from workers.steps.publish import publish
+    from workers.steps.thumbnails import thumbnails
 
     ours = worker_settings(settings)
     blobs = open_blobs(settings)

@@ -261,10 +261,19 @@ def test_a_dead_child_is_started_again_and_it_is_told(state: StateDir, nursery: 
         if len(told) == 2:
             signals.ask()
 
-    dies = (sys.executable, "-c", f"open({str(marker)!r}, 'a').write('x'); raise SystemExit(3)")
+    go = state.root / "go"
+    dies = (
+        sys.executable,
+        "-c",
+        (
+            f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+            f"open({str(marker)!r}, 'a').write('x'); raise SystemExit(3)"
+        ),
+    )
     supervisor = Supervisor(nursery, signals, say, policy=RestartPolicy(first_s=0.01))
     with signals.caught():
         supervisor.start((part(state, "mayfly", dies),))
+        go.touch()
         supervisor.watch()
         supervisor.stop()
     assert marker.read_text() == "xx"

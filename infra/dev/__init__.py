@@ -1,0 +1,1 @@
+"""What only developers run: finding tools, tending lock files, generated documentation."""
