@@ -72,7 +72,7 @@ def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | 
         video=tuple(_video(prefix, count, plan) for prefix in video),
         audio=tuple(_audio(prefix, count) for prefix in audio),
         storyboard=_storyboard(asset),
-        complete=len(video) == len(ladder) and all(prefix.whole for prefix in ladder + audio),
+        complete=all(prefix.whole for prefix in ladder + audio),
         target_duration_s=target_duration_s(plan),
         segment_duration=plan.ladder.segment_seconds,
         duration=plan.duration,

@@ -49,6 +49,11 @@ def planned(asset: Asset) -> Presentation:
         pytest.param(
             {"240p": [0, 1, 2], "480p": [0, 1, 2], "720p": [1, 2], "audio-en": [0, 1]},
             {"240p": 2, "480p": 2, "audio-en": 2},
+            id="the full ladder would hide it",
+        ),
+        pytest.param(
+            {"240p": [0, 1, 2], "480p": [0, 1, 2], "720p": [0], "audio-en": [0, 1]},
+            {"240p": 2, "480p": 2, "audio-en": 2},
             id="the full ladder would shorten it",
         ),
         pytest.param(

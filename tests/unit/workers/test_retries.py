@@ -96,6 +96,11 @@ def test_an_outage_does_not_use_up_the_retry_of_a_crash() -> None:
     assert all(isinstance(decision, RetryLater) for decision in made)
 
 
+def test_an_outage_does_not_use_up_the_tries_of_a_tool() -> None:
+    made = decisions(*[errors.StoreUnavailable()] * 10, errors.ToolFailed())
+    assert all(isinstance(decision, RetryLater) for decision in made)
+
+
 def test_a_tool_that_keeps_failing_is_buried_with_what_it_said() -> None:
     error = errors.ToolFailed("ffmpeg ended with 1.", exit_code=1, stderr_tail="Invalid data found")
     made = decisions(*[error] * TOOL_TRIES)

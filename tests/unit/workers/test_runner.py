@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from storage.catalogue import Catalogue, Committed
 from storage.catalogue.sql import SqlCatalogue
@@ -231,9 +232,12 @@ def test_a_job_that_was_taken_away_stops_its_tool_and_leaves_no_trace(tmp_path: 
     runner = parts.runner(RecordingBell(), Drain(), measure=measured.append)
     thread = in_a_thread(lambda: runner.run_one(LANES_BY_URGENCY))
     assert started.wait(EVENT_TIMEOUT_S)
-    catalogue.cancel_video(video)
-    thread.join(EVENT_TIMEOUT_S)
+    with capture_logs() as logged:
+        catalogue.cancel_video(video)
+        thread.join(EVENT_TIMEOUT_S)
     assert ended.is_set()
+    # It was told so by the next renewal, not by the end of the lease.
+    assert [line["why"] for line in logged if line["event"] == "lease_lost"] == ["taken"]
     assert [it.result for it in measured] == ["lease_lost"]
     assert only(catalogue, JobState.CANCELLED).attempts == 0
 
