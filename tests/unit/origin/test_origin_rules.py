@@ -11,7 +11,7 @@ from origin.problems import STATUS, status_of
 from origin.ranges import ByteRange, resolve_range
 from packager.compose import compose
 from storage.errors import FishladderError, NotFound
-from tests.presentations import a_presentation
+from tests.presentations import AVAILABLE_FROM, a_presentation
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_a_dash_manifest_without_a_type_is_finished() -> None:
 @pytest.mark.parametrize("complete", [False, True])
 def test_our_own_manifests_are_held_back_only_when_they_are_finished(complete: bool) -> None:
     presentation = a_presentation(complete=complete)
-    files = [file for file in compose(presentation) if file.name.endswith((".m3u8", ".mpd"))]
+    files = [
+        file for file in compose(presentation, published_at=AVAILABLE_FROM) if file.name.endswith((".m3u8", ".mpd"))
+    ]
     assert len(files) > 3
     for file in files:
         header = cache_control(parse_target(f"/v/0abc/{file.name}").kind, immutable=False, body=file.body)
