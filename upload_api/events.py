@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 
@@ -52,7 +52,7 @@ class EventFeed:
         self._listeners = 0
         self._poller: asyncio.Task[None] | None = None
 
-    async def stream(self, after: int | None) -> AsyncIterator[str]:
+    async def stream(self, after: int | None) -> AsyncGenerator[str, None]:
         """The event stream for one listener, from behind event ``after`` (None: from now on), as text to send."""
         self._listeners += 1
         self._metrics.listeners.inc()

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from storage.catalogue import Video, VideoFilter
-from storage.errors import NotFound
+from storage.errors import InvalidRequest, NotFound
 from storage.ids import UploadId, VideoId
 from storage.lifecycle import VideoState
 from storage.media.ladder import RECIPE
@@ -60,6 +60,8 @@ def video_routes(settings: UploadApiSettings, ports: Ports) -> APIRouter:
     @router.patch("/videos/{video_id}", summary="Rename a video", tags=["videos"])
     def rename_video(video_id: str, change: Rename, request: Request, response: Response) -> VideoModel:
         title = tidy_line(change.title, MAX_TITLE_CHARACTERS)
+        if not title:
+            raise InvalidRequest("A title has at least one visible character.")
         return in_full(catalogue.rename_video(VideoId(video_id), title), request, response)
 
     @router.delete("/videos/{video_id}", summary="Delete a video and all its objects", status_code=204, tags=["videos"])

@@ -74,6 +74,7 @@ class TusService:
         self._threads = threads
         self._drain = drain
         self._metrics = metrics
+        self._idle_s = settings.idle_timeout_s
         self._lifetime_ms = settings.upload_lifetime_ms
         self.policy = TusPolicy(max_bytes=settings.max_upload_bytes)
         self._parts = PartPolicy(
@@ -130,7 +131,7 @@ class TusService:
         check_not_refused(upload)
         if upload.state != "open":
             admit_append(append, upload, self.policy)
-            return Receipt(upload=upload, surplus=await _brings_bytes(append, body))
+            return await self._closed(upload, append, body)
         if self._drain.begun:
             raise going_down()
         try:
@@ -138,6 +139,14 @@ class TusService:
                 return await self._append_under(hold, append, body)
         except UploadClosed:
             return await self._append(await self._standing(upload.id), append, body)
+
+    async def _closed(self, upload: Upload, append: Append, body: Body) -> Receipt:
+        """Of a PATCH to a completed upload: fine if it brings nothing, which a chunked body only shows by its end."""
+        try:
+            async with asyncio.timeout(self._idle_s):
+                return Receipt(upload=upload, surplus=append.body_bytes is None and await _brings_bytes(body))
+        except TimeoutError:
+            return Receipt(upload=upload, stopped=Stop.IDLE)
 
     async def _append_under(self, hold: Hold, append: Append, body: Body) -> Receipt:
         upload = await self._standing(hold.upload)
@@ -252,10 +261,7 @@ def _cancel(reader: asyncio.Task[bool]) -> None:
     reader.cancel()
 
 
-async def _brings_bytes(append: Append, body: Body) -> bool:
-    """True if a chunked body, whose size nobody said, has bytes after all."""
-    if append.body_bytes is not None:
-        return False
+async def _brings_bytes(body: Body) -> bool:
     while not (body.ended or body.disconnected):
         if await body.read():
             return True

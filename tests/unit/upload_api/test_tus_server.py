@@ -239,6 +239,16 @@ def test_18_a_silent_sender_is_let_go_and_its_bytes_are_kept(ports: Ports) -> No
     run(test())
 
 
+def test_18_a_silent_sender_to_a_complete_upload_is_let_go_too(ports: Ports) -> None:
+    async def test() -> None:
+        app = small_app(ports, idle_timeout_s=0.05)
+        url = (await create(app, 5)).fields["location"]
+        await patch(app, url, 0, b"hello")
+        assert (await patch(app, url, 5, Sending(hold=asyncio.Event()))).status == 503
+
+    run(test())
+
+
 def test_22_an_empty_file_is_rejected_with_a_sentence(ports: Ports) -> None:
     async def test() -> None:
         app = small_app(ports)
