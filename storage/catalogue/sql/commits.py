@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from storage import keys
 from storage.catalogue import Committed
-from storage.catalogue.sql.dooming import doom_superseded, spare
+from storage.catalogue.sql.dooming import doom_superseded
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
 from storage.catalogue.sql.moving import announce_state, move
@@ -250,7 +250,6 @@ def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> bo
         }
         insert = tx.insert(names).values(asset_id=job.asset_id, name=name.name, **values)
         tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
-    spare(tx, {name.key for name in new})
     _doom_unused(tx, job.asset_id, {row.key for row in old})
     return {row.name for row in old} != listed
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from storage.catalogue.sql.engine import Transaction
 from storage.catalogue.sql.tables import doomed
 
@@ -30,12 +28,6 @@ def doom_key(tx: Transaction, key: str) -> None:
 def doom_prefix(tx: Transaction, prefix: str) -> None:
     """Everything of an asset that no video points at any more, or all tails of a closed upload."""
     _doom(tx, prefix=prefix, after_ms=tx.now + SETTLED_GRACE_MS, passes=2)
-
-
-def spare(tx: Transaction, keys: set[str]) -> None:
-    """Manifests are named by their content, so a version can come back: then it must not go."""
-    if keys:
-        tx.execute(sa.delete(doomed).where(doomed.c.key.in_(keys)))
 
 
 def _doom(tx: Transaction, *, prefix: str | None = None, key: str | None = None, after_ms: int, passes: int) -> None:

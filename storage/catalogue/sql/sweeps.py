@@ -72,7 +72,7 @@ class SqlSweeps:
                 sa.select(doomed)
                 .where(
                     doomed.c.after_ms <= tx.now,
-                    # Belt and braces: whatever a public name points at is never given away.
+                    # Manifests are named by their content, so a version that was superseded can come back.
                     ~sa.select(names.c.key).where(names.c.key == doomed.c.key).exists(),
                 )
                 .order_by(doomed.c.after_ms)
