@@ -72,7 +72,8 @@ class Sound:
 def make_film(path: Path, pictures: Pictures | None, sound: Sound | None = None, *, container: str) -> Path:
     """Write a film to ``path``. ``container``: the name of an ffmpeg muxer."""
     options = {"mp4": {"movflags": "+faststart"}, "mpegts": {"mpegts_copyts": "1"}}.get(container, {})
-    options |= {"avoid_negative_ts": "disabled"}
+    if container != "flv":  # which has no negative times
+        options |= {"avoid_negative_ts": "disabled"}
     with av.open(str(path), "w", format=container, options=options) as film:
         tracks: list[tuple[Any, Any]] = []
         if pictures:

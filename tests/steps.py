@@ -50,8 +50,10 @@ def facts_of(path: Path, demuxer: str, *, frame_rate: Fraction | None = None, **
     with av.open(str(path), format=demuxer) as film:
         index, size = film.streams.video[0].index, film.streams.video[0].codec_context
         width, height = size.width, size.height
-        sounds = [(stream.index, stream.sample_rate) for stream in film.streams.audio]
-        starts = {sound: _first_time(path, demuxer, sound) for sound, _ in sounds}
+        sounds = [
+            (each.index, each.sample_rate, each.codec_context.codec.canonical_name) for each in film.streams.audio
+        ]
+        starts = {sound: _first_time(path, demuxer, sound) for sound, _, _ in sounds}
     rate = frame_rate or Fraction(len(times) - 1) / (times[-1] - times[0])
     start = min([times[0], *starts.values()])
     return a_source(
@@ -59,7 +61,10 @@ def facts_of(path: Path, demuxer: str, *, frame_rate: Fraction | None = None, **
         start=start,
         duration=times[-1] + 1 / rate - start,
         video=a_video_track(index=index, width=width, height=height, frame_rate=rate, start=times[0], **video),
-        audio=tuple(an_audio_track(index=sound, sample_rate_hz=hz, start=starts[sound]) for sound, hz in sounds),
+        audio=tuple(
+            an_audio_track(index=sound, codec=codec, sample_rate_hz=hz, start=starts[sound])
+            for sound, hz, codec in sounds
+        ),
     )
 
 

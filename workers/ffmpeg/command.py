@@ -31,6 +31,9 @@ FRAME_TIMES = "{ptsi} {tbi}"
 
 _CHANNEL_LAYOUTS: Mapping[int, str] = {1: "mono", 2: "stereo", 6: "5.1"}
 
+# Samples of a packet, or what they are all multiples of. Other codecs' first packets come whole.
+_PACKET_SAMPLES: Mapping[str, str] = {"aac": "1024", "mp3": "576", "opus": "960"}
+
 # Every usual sample rate has a whole number of samples in this time: cutting there puts no fraction of a sample between
 # pieces that are resampled apart.
 _CUT_S = Fraction(1, 25)
@@ -148,22 +151,23 @@ def audio_command(
         graph.opened(input_path, options, track.index)
         .filter("asetpts", _audio_times(source, track))
         .filter("atrim", start=_seconds(cut))
-        # Gaps and drift: silence in, or samples out, once sound is 50 ms from its time; the first sample exactly.
+        .filter("aresample", AUDIO_RATE_HZ, rematrix_maxval=1)  # a downmix is not allowed to clip
+        .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
+        # A second one, because the first would count `first_pts` in samples of the source. Exactly the first sample;
+        # then gaps and drift: silence in, or samples out, once sound is 50 ms from its time.
         .filter(
             "aresample",
             AUDIO_RATE_HZ,
             **{
                 "async": 1,
-                "min_hard_comp": 0.05,
-                "min_comp": 0.00001,
                 "first_pts": first * AAC_FRAME_SAMPLES,
-                "rematrix_maxval": 1,  # a downmix is not allowed to clip
+                "min_comp": 0.00001,
+                "min_hard_comp": 0.05,
             },
         )
-        .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
         .filter("apad", whole_len=count * AAC_FRAME_SAMPLES)
         .filter("atrim", end_sample=count * AAC_FRAME_SAMPLES)
-        .filter("asetpts", "N/SR/TB")
+        .filter("asetpts", "N")  # the time base is one sample
     )
     return graph.arguments(program, [graph.written(sound, output_path, audio_options(rendition))], threads=threads)
 
@@ -216,14 +220,17 @@ def _audio_times(source: Source, track: AudioTrack) -> str:
     """Expression for times from zero in whole samples.
 
     Where the container rounds to milliseconds, packets are put back on the grid of their own length: otherwise pieces
-    that start at different packets would be up to a millisecond apart at their join.
+    that start at different packets would be off their join by that rounding. It comes up to three times: in the first
+    time of the track, in the packet's, and in what the decoder cuts off the first packet after a seek.
     """
     if demuxer_of(source) not in MILLISECOND_CLOCKS:
         return f"round(PTS-({_seconds(source.start)})/TB)"
-    since_start = f"st(0,PTS-({_seconds(track.start)})/TB)"
-    whole_packets = "st(1,round(ld(0)/NB_SAMPLES)*NB_SAMPLES)"
-    exact = "if(lt(abs(ld(0)-ld(1))*TB,0.0006),ld(1),round(ld(0)))"
-    return f"{since_start};{whole_packets};{exact}+round(({_seconds(track.start - source.start)})/TB)"
+    length = _PACKET_SAMPLES.get(track.codec, "NB_SAMPLES")
+    # The end of a packet, because the first one's start may be cut off.
+    end = f"st(0,PTS-({_seconds(track.start)})/TB+NB_SAMPLES)"
+    on_packets = f"st(1,round(ld(0)/{length})*{length})"
+    chosen = f"if(lt(abs(ld(0)-ld(1)),min(0.002/TB,{length}/4)),ld(1),round(ld(0)))"
+    return f"{end};{on_packets};{chosen}-NB_SAMPLES+round(({_seconds(track.start - source.start)})/TB)"
 
 
 def _seconds(value: Fraction) -> str:
