@@ -24,6 +24,7 @@ help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMPS)/project node_modules/.stamp ## Install everything that running needs
+	@:
 
 run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at once
 	@exec $(BIN)/fishladder up $(if $(FILE),--upload "$(if $(filter sample,$(FILE)),$(SAMPLE),$(FILE))") $(ARGS)
@@ -85,17 +86,17 @@ $(STAMPS)/venv:
 
 $(STAMPS)/runtime: requirements/runtime.txt $(STAMPS)/venv
 	@echo "Installing Python packages (once; about a minute) …"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	@touch $@
 
 # No network and no build environment: setuptools is among the runtime packages for this.
 $(STAMPS)/project: pyproject.toml requirements/runtime.in $(STAMPS)/runtime
-	@$(PY) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --no-index --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/project
 	@echo "Installing what tests need (once) …"
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime

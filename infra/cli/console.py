@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from infra.settings import Configured, Settings
 from storage.errors import FishladderError, NotFoundOrConflict, Rejected, ToolFailed, Unavailable
@@ -39,6 +40,14 @@ def tell(error: FishladderError) -> None:
 def print_json(value: Any) -> None:
     """For scripts: no colours, no wrapping."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(*columns: str, ids: tuple[str, ...] = ("Id",)) -> Table:
+    """A plain table. What is in ``ids`` is never shortened: people copy it."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, no_wrap=column in ids)
+    return made
 
 
 def configured() -> Configured:

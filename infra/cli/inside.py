@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
-from infra.cli.console import examples, out, print_json, settings
+from infra.cli.console import examples, out, print_json, settings, table
 from infra.settings import Settings, variable
-from storage.errors import NotFound
-from storage.ids import VideoId
-from storage.jobs import Job, JobState
+from storage.catalogue import Catalogue
+from storage.ids import JobId, VideoId
+from storage.jobs import JobState
 from storage.records import to_record
 
 State = Annotated[Path | None, typer.Option("--state-dir", help="State folder of the stack to look into.")]
@@ -36,15 +36,16 @@ def listing(
     as_json: Json = False,
 ) -> None:
     """List jobs."""
-    jobs = _jobs(state_dir, video=VideoId(video) if video else None, state=state, limit=limit)
+    with _catalogue(state_dir) as catalogue:
+        jobs = catalogue.jobs(video=VideoId(video) if video else None, state=state, limit=limit)
+        now_ms = catalogue.now_ms()
     if as_json:
         return print_json([to_record(job) for job in jobs])
-    table = Table("Id", "Video", "Kind", "Lane", "State", "Errors", "Age")
-    now_ms = time.time() * 1000
+    shown = table("Id", "Video", "Kind", "Lane", "State", "Errors", "Age", ids=("Id", "Video"))
     for job in jobs:
         age = f"{max(0, round((now_ms - job.created_at_ms) / 1000))} s"
-        table.add_row(job.id, job.video, job.kind, job.lane, job.state, str(job.attempts), age)
-    out.print(table if jobs else "There are no such jobs.")
+        shown.add_row(job.id, job.video, job.kind, job.lane, job.state, str(job.attempts), age)
+    out.print(shown if jobs else "There are no such jobs.")
     return None
 
 
@@ -52,10 +53,8 @@ def show(
     job: Annotated[str, typer.Argument(help="Id of the job.")], state_dir: State = None, as_json: Json = False
 ) -> None:
     """Show a job: what it is to do, who has it, and why it failed."""
-    found = [one for one in _jobs(state_dir, limit=1_000_000) if one.id == job]
-    if not found:
-        raise NotFound(f"There is no job {job}.")
-    record: dict[str, Any] = to_record(found[0])
+    with _catalogue(state_dir) as catalogue:
+        record: dict[str, Any] = to_record(catalogue.job(JobId(job)))
     if as_json:
         return print_json(record)
     for key, value in record.items():
@@ -63,14 +62,14 @@ def show(
     return None
 
 
-def _jobs(state_dir: Path | None, **where: Any) -> tuple[Job, ...]:
+@contextmanager
+def _catalogue(state_dir: Path | None) -> Iterator[Catalogue]:
     from infra.composition import open_catalogue
 
-    ours = _of_state(state_dir)
-    catalogue = open_catalogue(ours)
+    catalogue = open_catalogue(_of_state(state_dir))
     try:
         catalogue.check()
-        return catalogue.jobs(**where)
+        yield catalogue
     finally:
         catalogue.close()
 

@@ -8,9 +8,8 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from infra.cli.console import configured, examples, out, print_json, settings
+from infra.cli.console import configured, examples, out, print_json, settings, table
 from infra.settings import show, to_env
 from storage.errors import InvalidRequest
 from storage.jobs import Lane
@@ -83,11 +82,10 @@ def list_settings(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     shown = show(configured())
     if as_json:
         return print_json([dataclasses.asdict(one) for one in shown])
-    table = Table("Variable", "Value", "From", "Meaning")
-    table.columns[0].no_wrap = True
+    rows = table("Variable", "Value", "From", "Meaning", ids=("Variable",))
     for one in shown:
-        table.add_row(one.variable, one.value, one.origin, one.doc)
-    out.print(table)
+        rows.add_row(one.variable, one.value, one.origin, one.doc)
+    out.print(rows)
     return None
 
 

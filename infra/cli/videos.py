@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from infra.cli.api import Api
-from infra.cli.console import examples, out, print_json, settings
+from infra.cli.console import examples, out, print_json, settings, table
 from infra.cli.uploads import addresses
 from storage.lifecycle import VideoState
 
@@ -41,10 +40,10 @@ def listing(
     videos: list[dict[str, Any]] = answer["videos"]
     if as_json:
         return print_json(videos)
-    table = Table("Id", "Title", "State", "Done", "Length")
+    shown = table("Id", "Title", "State", "Done", "Length")
     for video in videos:
-        table.add_row(video["id"], video["title"], video["state"], f"{video['progress']:.0%}", _length(video))
-    out.print(table if videos else "There are no videos yet. `fishladder upload FILE` makes one.")
+        shown.add_row(video["id"], video["title"], video["state"], f"{video['progress']:.0%}", _length(video))
+    out.print(shown if videos else "There are no videos yet. `fishladder upload FILE` makes one.")
     return None
 
 

@@ -10,19 +10,23 @@ from infra.stack.ports import is_free
 from infra.stack.state import StateDir
 from storage.errors import FishladderError, Unavailable
 from workers.ffmpeg.process import find_tools
+from workers.ffmpeg.tools import Tools
 
 MIN_FREE_BYTES = 1024**3
 
 
-def check(settings: Settings, state: StateDir) -> None:
-    """Raises `Unavailable` with all problems at once: nobody likes to learn of them one by one."""
-    problems = [
-        *port_problems(settings),
-        *disk_problems(state.root),
-        *tool_problems(settings),
-    ]
+def check(settings: Settings, state: StateDir) -> tuple[str, ...]:
+    """What is not as one would expect, and yet no hindrance, as sentences. Raises `Unavailable` with all hindrances at
+    once: nobody likes to learn of them one by one."""
+    problems = [*port_problems(settings), *disk_problems(state.root)]
+    notes: tuple[str, ...] = ()
+    try:
+        notes = sandbox_notes(find_tools(settings.ffmpeg))
+    except FishladderError as error:
+        problems.append(error.sentence)
     if problems:
         raise Unavailable("\n".join(problems))
+    return notes
 
 
 def port_problems(settings: Settings) -> list[str]:
@@ -60,9 +64,7 @@ def disk_problems(root: Path) -> list[str]:
     ]
 
 
-def tool_problems(settings: Settings) -> list[str]:
-    try:
-        find_tools(settings.ffmpeg)
-    except FishladderError as error:
-        return [error.sentence]
-    return []
+def sandbox_notes(tools: Tools) -> tuple[str, ...]:
+    if tools.bwrap is not None:
+        return ()
+    return ("No sandbox works here: tools that read uploads run with resource limits and format whitelists alone.",)

@@ -64,7 +64,7 @@ def _run(
         cpus=cpu_count(),
         address=own_address(),
     )
-    preflight.check(plan.settings, state)
+    notes = (*plan.notes, *preflight.check(plan.settings, state))
     names = parts.WORKER_PORTS + parts.VALKEY_PORTS * plan.valkey + parts.SEAWEEDFS_PORTS * plan.seaweedfs
     remembered = remember(state, names, plan.settings.store)
     plan = _with_embedded(plan, state, remembered)
@@ -97,12 +97,14 @@ def _run(
             migrate(plan.settings)
             supervisor.start(tuple(services), waiting)
         console.print(_table(plan, state, (*services, *stores)))
-        for note in plan.notes:
+        for note in notes:
             console.print(note, style="yellow", soft_wrap=True)
         console.print(f"Open [bold]{plan.settings.public_url}[/] and drop a video there. Ctrl-C stops everything.")
-        if upload:
-            nursery.start("upload", _upload_command(plan, upload))
+        uploading = nursery.start("upload", _upload_command(plan, upload)) if upload else None
         supervisor.watch()
+        if uploading is not None:
+            uploading.kill()  # what it has sent is kept, and the same command resumes it
+            nursery.forget(uploading)
         console.print(
             "Stopping: workers hand back their jobs, uploads keep their bytes. Ctrl-C again kills at once.",
             soft_wrap=True,

@@ -304,6 +304,10 @@ class Jobs(Protocol):
         """The source is at fault: the video → ``rejected``, its jobs → ``cancelled``. Raises `StaleLease`."""
         ...
 
+    def job(self, job: JobId) -> Job:
+        """Raises `NotFound`."""
+        ...
+
     def jobs(
         self, *, video: VideoId | None = None, state: JobState | None = None, limit: int = 200
     ) -> tuple[Job, ...]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.catalogue.sql import SqlCatalogue
-from storage.errors import StaleLease
+from storage.errors import NotFound, StaleLease
 from storage.ids import JobId, VideoId
 from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane
 from storage.lifecycle import VideoState
@@ -217,6 +217,14 @@ def test_a_publish_job_handed_back_makes_way_for_a_newer_one(catalogue: SqlCatal
 
 
 # --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_found_by_its_id(catalogue: SqlCatalogue) -> None:
+    an_encoding_video(catalogue)
+    listed = catalogue.jobs(limit=1)[0]
+    assert catalogue.job(listed.id) == listed
+    with pytest.raises(NotFound):
+        catalogue.job(JobId("0000000000000000"))
 
 
 def test_jobs_are_counted_by_lane_and_state(catalogue: SqlCatalogue) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -136,11 +137,15 @@ def test_up_is_ready_mends_itself_stops_clean_and_goes_on(tmp_path: Path) -> Non
         stack.process.wait()
         assert_gone(family)
 
+    with running(state, ports) as stack:  # what was killed so hard starts again
+        stack.until_ready()
+        stack.process.send_signal(signal.SIGTERM)
+        stack.until(lambda line: "Everything has stopped" in line)
+        assert stack.process.wait(60) == 0
+
 
 @pytest.mark.timeout(60)
 def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()

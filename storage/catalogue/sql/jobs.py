@@ -9,7 +9,7 @@ from storage.catalogue.sql.moving import GIVEN_UP, give_up, locked_video, may_mo
 from storage.catalogue.sql.queueing import insert_job, make_ready, ready_publish_job
 from storage.catalogue.sql.rows import Row, job_from
 from storage.catalogue.sql.tables import assets, is_ready, jobs
-from storage.errors import IllegalTransition, StaleLease
+from storage.errors import IllegalTransition, NotFound, StaleLease
 from storage.ids import JobId, VideoId
 from storage.jobs import Job, JobKind, JobState, Lane, NewJob
 from storage.lifecycle import VideoState
@@ -59,6 +59,13 @@ class SqlJobs:
             # A video that is ready stays so: what came after it is not worth taking it away.
             if may_move(video, VideoState.REJECTED):
                 give_up(tx, video, VideoState.REJECTED, code, sentence)
+
+    def job(self, job: JobId) -> Job:
+        with self._db.read() as tx:
+            row = tx.first(sa.select(jobs).where(jobs.c.id == job))
+        if row is None:
+            raise NotFound(f"There is no job {job}.", job_id=job)
+        return job_from(row)
 
     def jobs(self, *, video: VideoId | None = None, state: JobState | None = None, limit: int = 200) -> tuple[Job, ...]:
         query = sa.select(jobs).order_by(jobs.c.created_at_ms.desc(), jobs.c.position, jobs.c.id).limit(limit)

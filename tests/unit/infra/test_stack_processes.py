@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from infra.stack import watchdog
 from infra.stack.children import Command, Nursery, rotate, tail
 from infra.stack.parts import Part
 from infra.stack.ports import free_port, is_free
-from infra.stack.preflight import disk_problems, port_problems
+from infra.stack.preflight import disk_problems, port_problems, sandbox_notes
 from infra.stack.state import StateDir, locked, recall, remember
 from infra.stack.supervisor import RestartPolicy, Signals, Stopped, Supervisor
 from storage.errors import Conflict, Unavailable
+from workers.ffmpeg.tools import Tools
 
 ROOT = Path(__file__).parents[3]
 SLEEP = (sys.executable, "-c", "import time; time.sleep(300)")
@@ -158,6 +160,12 @@ def test_too_little_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert disk_problems(tmp_path) == []
     monkeypatch.setattr("infra.stack.preflight.MIN_FREE_BYTES", 2**80)
     assert "--state DIR" in disk_problems(tmp_path)[0]
+
+
+def test_a_missing_sandbox_is_told() -> None:
+    bare = Tools(ffmpeg=Path("/bin/ffmpeg"), ffmpeg_version="9")
+    assert "No sandbox works here" in sandbox_notes(bare)[0]
+    assert sandbox_notes(replace(bare, bwrap=Path("/bin/bwrap"))) == ()
 
 
 # --- logs ------------------------------------------------------------------------------------------------------------
