@@ -15,6 +15,7 @@ from workers.ffmpeg.tools import Limits, Tools
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache")
 
 NOBODY = "65534"
+TMP_BYTES = 64 * 1024**2  # it lives in memory
 
 
 def environment(scratch: Path) -> dict[str, str]:
@@ -32,9 +33,11 @@ def environment(scratch: Path) -> dict[str, str]:
 def sandboxed(argv: list[str], tools: Tools, scratch: Path, reads: tuple[Path, ...], limits: Limits) -> list[str]:
     """``argv`` inside the best cage that this machine has: ``scratch`` writable, ``reads`` visible read-only."""
     if tools.bwrap is not None:
-        return [*_bwrap(tools, scratch, reads), "--", *_limited(argv, limits)]
+        # The shell stays: as process 1 of the cage, the tool itself could not be killed by its own limits.
+        return [*_bwrap(tools, scratch, reads), "--", *_limited(argv, limits, last='"$@"; exit $?')]
+    # The shell becomes the tool: what setpriv asks for outlives exec, but children do not inherit it.
     dies_with_parent = [str(tools.setpriv), "--pdeathsig", "KILL", "--"] if tools.setpriv else []
-    return [*dies_with_parent, *_limited(argv, limits)]
+    return [*dies_with_parent, *_limited(argv, limits, last='exec "$@"')]
 
 
 def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
@@ -48,7 +51,7 @@ def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
         "--uid", NOBODY, "--gid", NOBODY,
         "--cap-drop", "ALL",
         "--dev", "/dev",
-        "--tmpfs", "/tmp",  # noqa: S108 - inside the sandbox
+        "--size", str(TMP_BYTES), "--tmpfs", "/tmp",  # noqa: S108 - inside the sandbox
         "--chdir", str(scratch),
     ]
     # fmt: on
@@ -59,14 +62,12 @@ def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
     argv += ["--bind", str(scratch), str(scratch)]
     for read in reads:
         argv += ["--ro-bind", str(read.absolute()), str(read.absolute())]
-    return argv
+    # What bwrap made to hang all this on is memory too.
+    return [*argv, "--remount-ro", "/", "--remount-ro", "/dev"]
 
 
-def _limited(argv: list[str], limits: Limits) -> list[str]:
-    """``argv`` under a POSIX shell that sets limits first and then waits: every system has one, and it costs 1 ms.
-
-    The shell does not ``exec``: as process 1 of the sandbox, the tool itself could not be killed by its own limits.
-    """
+def _limited(argv: list[str], limits: Limits, *, last: str) -> list[str]:
+    """``argv`` under a POSIX shell that sets limits first: every system has one, and it costs 1 ms."""
     script = "; ".join(
         [
             "ulimit -c 0",
@@ -76,8 +77,7 @@ def _limited(argv: list[str], limits: Limits) -> list[str]:
             f"ulimit -S -t {limits.cpu_s}",
             f"ulimit -H -t {limits.cpu_s + 5}",
             f"ulimit -v {limits.memory_bytes // 1024} 2>/dev/null",  # macOS has no such limit
-            '"$@"',
-            "exit $?",
+            last,
         ]
     )
     return ["/bin/sh", "-c", script, "sh", *argv]
