@@ -3,6 +3,8 @@
 - httptools parses about twice as fast as h11, and bodies arrive in pieces of at most some 256 KB; the server reads
   ahead no more than 64 KB beyond what `receive` took, so a full part buffer stops the client through TCP.
 - ``Expect: 100-continue`` is answered at the first `receive`: a request that fails its checks sends no body.
+- When a connection is lost uvicorn forgets what it had read ahead of the app. `KeepsWhatArrived` hands it out first:
+  all bytes that reached us before a break are kept.
 - Proxy fields are ours to judge (`urls`), so uvicorn's own handling of them is off.
 - On a signal uvicorn waits for requests to end; an upload may last hours. `serve` therefore begins the app's drain
   first: writers stop, store what they have and answer, event streams end.
@@ -13,12 +15,36 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn._types import ASGIReceiveCallable, ASGIReceiveEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from upload_api.settings import UploadApiSettings
+
+
+class KeepsWhatArrived(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, except that a lost connection is told after the bytes that came over it."""
+
+    def on_headers_complete(self) -> None:
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            # The app's task was only scheduled: it will be given this `receive`.
+            self.cycle.receive = partial(  # type: ignore[method-assign]  # one request's own, not the class's
+                receive_before_disconnect, self.cycle, self.cycle.receive
+            )
+
+
+async def receive_before_disconnect(cycle: RequestResponseCycle, receive: ASGIReceiveCallable) -> ASGIReceiveEvent:
+    message = await receive()
+    if message["type"] != "http.disconnect" or not cycle.body or cycle.response_complete:
+        return message
+    body, cycle.body = bytes(cycle.body), bytearray()
+    return {"type": "http.request", "body": body, "more_body": cycle.more_body}
 
 
 class DrainingServer(uvicorn.Server):
@@ -55,7 +81,7 @@ def upload_server(
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=KeepsWhatArrived,
         lifespan="on",
         proxy_headers=False,
         server_header=False,
