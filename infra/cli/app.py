@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any, cast
 
 import typer
@@ -40,5 +41,8 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except Exception:  # a bug of ours: all of it is shown, and it is not the caller's fault
+        traceback.print_exc()
         sys.exit(FAILED)
     sys.exit(code or DONE)

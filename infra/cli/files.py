@@ -63,6 +63,8 @@ def encode(
             )
         for note in done.notes:
             err.print(f"Note: {note.sentence}", markup=False)
+        if done.state is VideoState.REJECTED:
+            _give_back(outdir, work)
         if done.state is not VideoState.READY:
             raise _why(done)
         export_presentation(parts.catalogue, parts.blobs, video, outdir)
@@ -117,6 +119,13 @@ def _claim(outdir: Path, work: Path) -> None:
     if outdir.exists() and not work.exists() and any(outdir.iterdir()):
         raise Conflict(f"The folder {outdir} is not empty. Name another, or empty it first.")
     work.mkdir(parents=True, exist_ok=True)
+
+
+def _give_back(outdir: Path, work: Path) -> None:
+    """There is nothing to go on with: leave no trace."""
+    shutil.rmtree(work)
+    if not any(outdir.iterdir()):
+        outdir.rmdir()
 
 
 def _inside(ours: Settings, work: Path) -> Settings:

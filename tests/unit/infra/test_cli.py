@@ -83,6 +83,17 @@ def test_a_server_that_does_not_answer_is_2_and_told(
     assert "Nothing answers at http://127.0.0.1:9. Start it with `fishladder up`" in capsys.readouterr().err
 
 
+def test_a_bug_of_ours_is_2_and_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr("infra.cli.services.configured", broken)
+    assert run(monkeypatch, "settings") == FAILED
+    assert "TypeError: a bug" in capsys.readouterr().err
+
+
 def test_an_unknown_setting_is_refused_before_anything_else(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
