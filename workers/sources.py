@@ -111,14 +111,19 @@ class SourceCache:
         copies = sorted(self._root.glob("*.source"), key=_last_wanted)
         total = sum(_size(copy) for copy in copies)
         for copy in copies:
-            if total + size <= self._max_bytes and size <= shutil.disk_usage(self._root).free:
+            if total + size <= self._max_bytes and size <= free_bytes(self._root):
                 return
             freed = _size(copy)
             if _removed_if_unused(copy):
                 log.info("source_dropped", file=copy.name, size_bytes=freed)
                 total -= freed
-        if size > shutil.disk_usage(self._root).free:
+        if size > free_bytes(self._root):
             raise NoRoom("There is not enough disk for a copy of the source.", needed_bytes=size)
+
+
+def free_bytes(folder: Path) -> int:
+    """Room on the disk of ``folder``."""
+    return shutil.disk_usage(folder).free
 
 
 def _removed_if_unused(path: Path) -> bool:

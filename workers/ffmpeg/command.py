@@ -188,9 +188,18 @@ def audio_skip_frames() -> int:
     return ENCODER_DELAY_FRAMES + PRE_ROLL_FRAMES
 
 
-def fingerprint(options: Options, ffmpeg_version: str) -> str:
-    """Names everything that an init segment may depend on. Chunks of one rendition must agree on it."""
-    facts = json.dumps({"ffmpeg": ffmpeg_version, "options": options}, sort_keys=True, default=str)
+def video_fingerprint(rung: Rung, plan: EncodePlan, ffmpeg_version: str, preset: str = PRESET) -> str:
+    """Names everything that the init segment of ``rung`` may depend on. Chunks of one rendition must agree on it."""
+    return _fingerprint({**video_options(rung, plan, preset), "s": f"{rung.width}x{rung.height}"}, ffmpeg_version)
+
+
+def audio_fingerprint(rendition: AudioRendition, ffmpeg_version: str) -> str:
+    """The same for sound."""
+    return _fingerprint({**audio_options(rendition), "ac": rendition.channels}, ffmpeg_version)
+
+
+def _fingerprint(options: Options, ffmpeg_version: str) -> str:
+    facts = json.dumps({"ffmpeg": ffmpeg_version, "options": options}, sort_keys=True)
     encoder = options.get("c:v") or options.get("c:a")
     return f"{encoder}/{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
 

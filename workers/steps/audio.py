@@ -50,7 +50,7 @@ def audio(ctx: StepContext) -> Encoded:
         segments=cut.segments,
         codecs=cut.facts.codecs,
         timescale=cut.facts.timescale,
-        fingerprint=command.fingerprint(command.audio_options(rendition), ctx.tools.ffmpeg_version),
+        fingerprint=command.audio_fingerprint(rendition, ctx.tools.ffmpeg_version),
         content_type="audio/mp4",
     )
     return Encoded(outputs=(stored,), cpu_ms=run.cpu_ms)

@@ -156,9 +156,7 @@ def _store(ctx: StepContext, work: _Work, outputs: Sequence[Path]) -> Iterator[R
             segments=cut.segments,
             codecs=cut.facts.codecs,
             timescale=ladder.timescale,
-            fingerprint=command.fingerprint(
-                command.video_options(rung, work.plan, command.PRESET), ctx.tools.ffmpeg_version
-            ),
+            fingerprint=command.video_fingerprint(rung, work.plan, ctx.tools.ffmpeg_version),
             content_type="video/mp4",
         )
 
