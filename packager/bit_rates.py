@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from storage.jobs import Segment
 
@@ -49,20 +48,21 @@ def _measure(units: Sequence[tuple[int, int]], timescale: int, target_duration_s
     total_ticks = sum(ticks for _, ticks in units)
     if total_ticks <= 0:
         return NOTHING
-    least, most = Fraction(target_duration_s * timescale, 2), Fraction(3 * target_duration_s * timescale, 2)
-    average = Fraction(total_bytes, total_ticks)
-    peak = average  # also where all of it is shorter than half a target duration
+    target_ticks = target_duration_s * timescale
+    peak_bytes, peak_ticks = total_bytes, total_ticks  # also where all of it is shorter than half a target duration
     for first in range(len(units)):
         run_bytes = run_ticks = 0
         for index in range(first, len(units)):
-            size, ticks = units[index]
-            run_bytes, run_ticks = run_bytes + size, run_ticks + ticks
-            if run_ticks > most:
+            run_bytes, run_ticks = run_bytes + units[index][0], run_ticks + units[index][1]
+            if 2 * run_ticks > 3 * target_ticks:
                 break
-            if run_ticks >= least:
-                peak = max(peak, Fraction(run_bytes, run_ticks))
-    return BitRates(peak_bps=_bps(peak, timescale), average_bps=_bps(average, timescale))
+            # In whole numbers: long films have tens of thousands of segments, and are published often.
+            if 2 * run_ticks >= target_ticks and run_bytes * peak_ticks > peak_bytes * run_ticks:
+                peak_bytes, peak_ticks = run_bytes, run_ticks
+    return BitRates(
+        peak_bps=_bps(peak_bytes, peak_ticks, timescale), average_bps=_bps(total_bytes, total_ticks, timescale)
+    )
 
 
-def _bps(bytes_per_tick: Fraction, timescale: int) -> int:
-    return (bytes_per_tick * timescale * 8).__ceil__()
+def _bps(size_bytes: int, ticks: int, timescale: int) -> int:
+    return -(-size_bytes * 8 * timescale // ticks)

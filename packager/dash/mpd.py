@@ -34,6 +34,8 @@ MIN_BUFFER_S = 2
 def render_mpd(presentation: Presentation, *, published_at: datetime) -> bytes:
     """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone."""
     root = ET.Element("MPD", _mpd_attributes(presentation, published_at))
+    if not presentation.complete:
+        root.append(_from_the_beginning(presentation, published_at))
     period = ET.SubElement(root, "Period", {"id": "0", "start": "PT0S"})
     if presentation.video:
         period.append(_video_set(presentation))
@@ -72,9 +74,18 @@ def _mpd_attributes(presentation: Presentation, published_at: datetime) -> dict[
     return attributes | {
         "availabilityStartTime": time_text(_availability_start(presentation)),
         "publishTime": time_text(published_at),
-        "minimumUpdatePeriod": duration_text(Fraction(max(1, presentation.target_duration_s // 2))),
-        "suggestedPresentationDelay": duration_text(_start_delay(presentation, published_at)),
+        "minimumUpdatePeriod": duration_text(_update_period(presentation)),
+        # shaka-player takes the end of what is listed for now, starts this far behind it, and from then on loads what
+        # lies this far behind its clock: less would not start at the beginning, more would stop loading on the way.
+        # For the same reason there is no mediaPresentationDuration: it would stop that clock.
+        "suggestedPresentationDelay": duration_text(Fraction(_listed_duration(presentation).__ceil__() + 1)),
     }
+
+
+def _update_period(presentation: Presentation) -> Fraction:
+    """Half a target duration at first, up to half a minute later on: an MPD names every segment, that of a long film is
+    megabytes, and who waits for more has watched sixty times as long."""
+    return Fraction(max(1, presentation.target_duration_s // 2, min(30, _listed_duration(presentation) // 60)))
 
 
 def _availability_start(presentation: Presentation) -> datetime:
@@ -86,10 +97,17 @@ def _availability_start(presentation: Presentation) -> datetime:
     return presentation.available_from - timedelta(seconds=presentation.duration.__ceil__()) - CLOCK_MARGIN
 
 
-def _start_delay(presentation: Presentation, published_at: datetime) -> Fraction:
-    """Longer than all that could be past: players start this far behind "now", which is never later than the beginning."""
+def _from_the_beginning(presentation: Presentation, published_at: datetime) -> ET.Element:
+    """A target latency longer than all that could be past: dash.js starts this far behind "now", at the beginning.
+
+    It goes before suggestedPresentationDelay there; shaka-player only adapts its speed to it, which the rates forbid.
+    """
     past = published_at - _availability_start(presentation) + CLOCK_MARGIN
-    return Fraction(past.days * 86_400 + past.seconds)
+    element = ET.Element("ServiceDescription", {"id": "0"})
+    target_ms = min(past // timedelta(milliseconds=1), 2**32 - 1)  # an xs:unsignedInt
+    ET.SubElement(element, "Latency", {"target": str(target_ms)})
+    ET.SubElement(element, "PlaybackRate", {"min": "1", "max": "1"})
+    return element
 
 
 def _listed_duration(presentation: Presentation) -> Fraction:

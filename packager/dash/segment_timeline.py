@@ -30,6 +30,7 @@ def _timeline(segments: Sequence[Segment]) -> ET.Element:
     for segment in segments:
         if segment.start_ticks != end:
             raise ValueError(f"segment {segment.number} starts at {segment.start_ticks}, not at {end}")
-        ET.SubElement(element, "S", {"t": str(segment.start_ticks), "d": str(segment.duration_ticks)})
+        start = {} if len(element) else {"t": str(segment.start_ticks)}  # the others start where the one before ends
+        ET.SubElement(element, "S", {**start, "d": str(segment.duration_ticks)})
         end += segment.duration_ticks
     return element

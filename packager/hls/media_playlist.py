@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from fractions import Fraction
 
-from packager.hls.attributes import attribute_list, decimal, quoted
+from packager.hls.attributes import attribute_list, quoted
 from packager.hls.tags import Start, Tag, Version, render_playlist
 from storage.jobs import Segment
 
@@ -65,11 +64,11 @@ class MediaSegment:
     """A segment, or the bytes of one that hold an I-frame. ``byte_range``: (offset, size)."""
 
     uri: str
-    duration: Fraction
+    duration_us: int
     byte_range: tuple[int, int] | None = None
 
     def lines(self) -> Iterable[str]:
-        yield f"#EXTINF:{decimal(self.duration)},"
+        yield f"#EXTINF:{self.duration_us // 1_000_000}.{self.duration_us % 1_000_000:06d},"
         if self.byte_range is not None:
             offset, size = self.byte_range
             yield f"#EXT-X-BYTERANGE:{size}@{offset}"
@@ -95,8 +94,8 @@ class MediaPlaylist:
     def __post_init__(self) -> None:
         for segment in self.segments:
             # RFC 8216 section 4.3.3.1: EXTINF, rounded to the nearest integer, never exceeds the target duration.
-            if (segment.duration + Fraction(1, 2)).__floor__() > self.target_duration_s:
-                raise ValueError(f"{segment.uri} lasts {segment.duration} s, over {self.target_duration_s} s")
+            if (segment.duration_us + 500_000) // 1_000_000 > self.target_duration_s:
+                raise ValueError(f"{segment.uri} lasts {segment.duration_us} µs, over {self.target_duration_s} s")
 
     def tags(self) -> Iterator[Tag]:
         yield Version()
@@ -120,12 +119,12 @@ def media_playlist(
     segments: Sequence[Segment], *, timescale: int, init_name: str, target_duration_s: int, complete: bool
 ) -> MediaPlaylist:
     """The media playlist over ``segments``, contiguous from number 0."""
-    durations = exact_decimals([segment.duration_ticks for segment in segments], timescale)
+    durations = exact_microseconds([segment.duration_ticks for segment in segments], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
         segments=tuple(
-            MediaSegment(uri=segment.name, duration=duration)
+            MediaSegment(uri=segment.name, duration_us=duration)
             for segment, duration in zip(segments, durations, strict=True)
         ),
         complete=complete,
@@ -137,12 +136,12 @@ def iframe_playlist(
 ) -> MediaPlaylist:
     """The I-frame playlist over the same ``segments``: each entry is one picture, shown until the next one."""
     iframes = [(segment.name, iframe) for segment in segments for iframe in segment.iframes]
-    durations = exact_decimals([iframe.duration_ticks for _, iframe in iframes], timescale)
+    durations = exact_microseconds([iframe.duration_ticks for _, iframe in iframes], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
         segments=tuple(
-            MediaSegment(uri=name, duration=duration, byte_range=(iframe.offset, iframe.size))
+            MediaSegment(uri=name, duration_us=duration, byte_range=(iframe.offset, iframe.size))
             for (name, iframe), duration in zip(iframes, durations, strict=True)
         ),
         complete=complete,
@@ -150,16 +149,16 @@ def iframe_playlist(
     )
 
 
-def exact_decimals(durations_ticks: Iterable[int], timescale: int) -> list[Fraction]:
+def exact_microseconds(durations_ticks: Iterable[int], timescale: int) -> list[int]:
     """Durations in whole microseconds whose sums never drift: each is the difference of two rounded end times.
 
     A player adds EXTINFs up. Rounded one by one, 10,000 segments of 1001/240 s would be off by milliseconds.
     """
-    seconds: list[Fraction] = []
+    durations_us: list[int] = []
     end_ticks = end_us = 0
     for ticks in durations_ticks:
         end_ticks += ticks
-        next_us = round(Fraction(end_ticks * 1_000_000, timescale))
-        seconds.append(Fraction(next_us - end_us, 1_000_000))
+        next_us = (2 * end_ticks * 1_000_000 + timescale) // (2 * timescale)  # rounded
+        durations_us.append(next_us - end_us)
         end_us = next_us
-    return seconds
+    return durations_us

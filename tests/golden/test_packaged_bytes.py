@@ -115,8 +115,8 @@ storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90
           <Initialization sourceURL="init-0123456789ab.mp4" />
           <SegmentTimeline>
             <S t="0" d="51200" />
-            <S t="51200" d="51200" />
-            <S t="102400" d="30720" />
+            <S d="51200" />
+            <S d="30720" />
           </SegmentTimeline>
           <SegmentURL media="0-000000000000.m4s" />
           <SegmentURL media="1-000000000001.m4s" />
@@ -129,8 +129,8 @@ storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90
           <Initialization sourceURL="init-0123456789ab.mp4" />
           <SegmentTimeline>
             <S t="0" d="51200" />
-            <S t="51200" d="51200" />
-            <S t="102400" d="30720" />
+            <S d="51200" />
+            <S d="30720" />
           </SegmentTimeline>
           <SegmentURL media="0-000000000000.m4s" />
           <SegmentURL media="1-000000000001.m4s" />
@@ -148,8 +148,8 @@ storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90
           <Initialization sourceURL="init-ba9876543210.mp4" />
           <SegmentTimeline>
             <S t="0" d="192512" />
-            <S t="192512" d="191488" />
-            <S t="384000" d="115712" />
+            <S d="191488" />
+            <S d="115712" />
           </SegmentTimeline>
           <SegmentURL media="0-a00000000000.m4s" />
           <SegmentURL media="1-a00000000001.m4s" />
@@ -215,7 +215,11 @@ GROWING = {
 """,
     "manifest.mpd": """\
 <?xml version='1.0' encoding='utf-8'?>
-<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-main:2011" type="dynamic" minBufferTime="PT2S" maxSegmentDuration="PT4.011S" availabilityStartTime="2026-01-01T03:03:54.000Z" publishTime="2026-01-02T03:05:06.000Z" minimumUpdatePeriod="PT2S" suggestedPresentationDelay="PT172872S">
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" profiles="urn:mpeg:dash:profile:isoff-main:2011" type="dynamic" minBufferTime="PT2S" maxSegmentDuration="PT4.011S" availabilityStartTime="2026-01-01T03:03:54.000Z" publishTime="2026-01-02T03:05:06.000Z" minimumUpdatePeriod="PT2S" suggestedPresentationDelay="PT9S">
+  <ServiceDescription id="0">
+    <Latency target="172872000" />
+    <PlaybackRate min="1" max="1" />
+  </ServiceDescription>
   <Period id="0" start="PT0S">
     <AdaptationSet id="0" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1" par="16:9" maxWidth="640" maxHeight="360" maxFrameRate="25">
       <Role schemeIdUri="urn:mpeg:dash:role:2011" value="main" />
@@ -225,7 +229,7 @@ GROWING = {
           <Initialization sourceURL="init-0123456789ab.mp4" />
           <SegmentTimeline>
             <S t="0" d="51200" />
-            <S t="51200" d="51200" />
+            <S d="51200" />
           </SegmentTimeline>
           <SegmentURL media="0-000000000000.m4s" />
           <SegmentURL media="1-000000000001.m4s" />
@@ -242,7 +246,7 @@ GROWING = {
           <Initialization sourceURL="init-ba9876543210.mp4" />
           <SegmentTimeline>
             <S t="0" d="192512" />
-            <S t="192512" d="191488" />
+            <S d="191488" />
           </SegmentTimeline>
           <SegmentURL media="0-a00000000000.m4s" />
           <SegmentURL media="1-a00000000001.m4s" />

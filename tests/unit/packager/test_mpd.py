@@ -48,12 +48,26 @@ def test_a_growing_mpd_is_dynamic_without_a_window_or_an_end() -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(0), timedelta(hours=30)], ids=["at once", "much later"])
-def test_players_start_a_growing_mpd_at_its_beginning(age: timedelta) -> None:
+def test_dash_js_starts_a_growing_mpd_at_its_beginning(age: timedelta) -> None:
+    """It starts at the target latency behind now."""
     published_at = AVAILABLE_FROM + age
     root = mpd(a_presentation(complete=False), published_at)
     start = datetime.fromisoformat(root.get("availabilityStartTime") or "")
-    delay = timedelta(seconds=float(seconds(root.get("suggestedPresentationDelay"))))
-    assert published_at - delay < start
+    latency = root.find("d:ServiceDescription/d:Latency", NS)
+    assert latency is not None
+    assert published_at - timedelta(milliseconds=int(latency.get("target") or 0)) < start
+
+
+def test_shaka_starts_a_growing_mpd_at_its_beginning_and_goes_on_from_there() -> None:
+    """It starts at the suggested delay behind the end of what is listed, and loads up to there as its clock goes."""
+    root = mpd(a_presentation(complete=False))
+    assert root.get("suggestedPresentationDelay") == "PT12S"  # 10.4 s are listed
+
+
+def test_no_player_changes_its_speed_to_reach_the_target_latency() -> None:
+    rate = mpd(a_presentation(complete=False)).find("d:ServiceDescription/d:PlaybackRate", NS)
+    assert rate is not None
+    assert rate.attrib == {"min": "1", "max": "1"}
 
 
 def test_all_that_a_growing_mpd_lists_is_available_at_once() -> None:
@@ -66,6 +80,14 @@ def test_the_availability_start_never_moves() -> None:
     growing = a_presentation(complete=False)
     later = mpd(growing, PUBLISHED_AT + timedelta(hours=5))
     assert later.get("availabilityStartTime") == mpd(growing).get("availabilityStartTime")
+
+
+@pytest.mark.parametrize(
+    ("segments", "period"), [(3, "PT2S"), (150, "PT10S"), (2_000, "PT30S")], ids=["at first", "10 minutes", "2 hours"]
+)
+def test_a_long_mpd_is_fetched_less_often(segments: int, period: str) -> None:
+    video = (a_video_rendition(segments=video_segments(segments, last_frames=100)),)
+    assert mpd(a_presentation(complete=False, video=video)).get("minimumUpdatePeriod") == period
 
 
 def test_players_need_not_ask_a_third_party_for_the_time() -> None:
