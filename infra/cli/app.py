@@ -11,7 +11,7 @@ import typer
 from typer.rich_utils import rich_format_error
 
 from infra.cli import files, inside, services, stack, uploads, videos
-from infra.cli.console import DONE, FAILED, INTERRUPTED, REFUSED, err, exit_code, tell
+from infra.cli.console import DONE, FAILED, INTERRUPTED, REFUSED, exit_code, note, tell
 from storage.errors import FishladderError
 
 app = typer.Typer(
@@ -37,7 +37,7 @@ def main() -> None:
         tell(error)
         sys.exit(exit_code(error))
     except (KeyboardInterrupt, typer.Abort):
-        err.print("Stopped.")
+        note("Stopped.")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output left, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -10,14 +10,25 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from infra.settings import Configured, Settings
+from infra.settings import Configured, LogLevel, Settings
+from infra.telemetry import configure_logging
 from storage.errors import FishladderError, NotFoundOrConflict, Rejected, ToolFailed, Unavailable
 
 DONE, REFUSED, FAILED = 0, 1, 2
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
+
+
+def say(text: str, *, style: str | None = None) -> None:
+    """A result, on standard output. As it is: no markup, which a title could hold, and no line broken."""
+    out.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def note(text: str, *, style: str | None = None) -> None:
+    """What a person should know beside the result, on standard error."""
+    err.print(text, style=style, markup=False, soft_wrap=True)
 
 
 def exit_code(error: FishladderError) -> int:
@@ -32,14 +43,21 @@ def exit_code(error: FishladderError) -> int:
 
 
 def tell(error: FishladderError) -> None:
-    err.print(error.sentence, style="red", markup=False, soft_wrap=True)
+    note(error.sentence, style="red")
     if isinstance(error, ToolFailed) and error.stderr_tail:
-        err.print(error.stderr_tail, style="dim", markup=False, soft_wrap=True)
+        note(error.stderr_tail, style="dim")
 
 
 def print_json(value: Any) -> None:
     """For scripts: no colours, no wrapping."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def log_for_people() -> None:
+    """The pipeline in this process is told by a progress bar: its log is quiet unless a level is set."""
+    ours = configured()
+    level = ours.settings.log_level if "log_level" in ours.given else LogLevel.ERROR
+    configure_logging(level, ours.settings.log_format, service="fishladder")
 
 
 def table(*columns: str, ids: tuple[str, ...] = ("Id",)) -> Table:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from infra.cli.console import err, examples, out, print_json, settings
+from infra.cli.console import err, examples, log_for_people, note, print_json, say, settings
 from infra.settings import Settings, StoreKind
 from storage.catalogue import Catalogue, Video, VideoFilter
 from storage.errors import Conflict, FishladderError, InvalidRequest, Rejected, ToolFailed
@@ -44,6 +44,7 @@ def encode(
     from workers.inline import encode_inline, export_presentation
 
     _must_be_file(file)
+    log_for_people()
     work = outdir / WORK
     _claim(outdir, work)
     ours = _inside(settings(), work)
@@ -61,8 +62,8 @@ def encode(
                     task, completed=seen.progress, description=seen.state.capitalize()
                 ),
             )
-        for note in done.notes:
-            err.print(f"Note: {note.sentence}", markup=False)
+        for one in done.notes:
+            note(f"Note: {one.sentence}")
         if done.state is VideoState.REJECTED:
             _give_back(outdir, work)
         if done.state is not VideoState.READY:
@@ -71,7 +72,7 @@ def encode(
     finally:
         parts.catalogue.close()
     shutil.rmtree(work)
-    out.print(f"HLS:   {outdir / 'master.m3u8'}\nDASH:  {outdir / 'manifest.mpd'}")
+    say(f"HLS:   {outdir / 'master.m3u8'}\nDASH:  {outdir / 'manifest.mpd'}")
 
 
 def inspect(file: SourceFile, as_json: Json = False) -> None:
@@ -104,6 +105,7 @@ def _inspected(file: Path) -> Source:
     from workers.steps.inspect import inspect_file
 
     _must_be_file(file)
+    log_for_people()
     tools = find_tools(settings().ffmpeg)
     with tempfile.TemporaryDirectory(prefix="fishladder-") as scratch:
         return inspect_file(file.absolute(), tools=tools, scratch=Path(scratch))
@@ -167,7 +169,7 @@ def _why(video: Video) -> FishladderError:
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        TextColumn("[bold]{task.fields[name]}"),
+        TextColumn("{task.fields[name]}", style="bold", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),

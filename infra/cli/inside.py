@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.cli.console import examples, out, print_json, settings, table
+from infra.cli.console import examples, out, print_json, say, settings, table
 from infra.settings import Settings, variable
 from storage.catalogue import Catalogue
 from storage.ids import JobId, VideoId
@@ -45,7 +45,10 @@ def listing(
     for job in jobs:
         age = f"{max(0, round((now_ms - job.created_at_ms) / 1000))} s"
         shown.add_row(job.id, job.video, job.kind, job.lane, job.state, str(job.attempts), age)
-    out.print(shown if jobs else "There are no such jobs.")
+    if jobs:
+        out.print(shown)
+    else:
+        say("There are no such jobs.")
     return None
 
 
@@ -58,7 +61,7 @@ def show(
     if as_json:
         return print_json(record)
     for key, value in record.items():
-        out.print(f"{key:16} {value}", markup=False)
+        say(f"{key:16} {value}")
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.console import configured, examples, out, print_json, settings, table
+from infra.cli.console import configured, examples, out, print_json, say, settings, table
 from infra.settings import show, to_env
 from storage.errors import InvalidRequest
 from storage.jobs import Lane
@@ -74,7 +74,7 @@ def migrate() -> None:
     from infra.composition import migrate as to_head
 
     to_head(settings())
-    out.print("The database is up to date.")
+    say("The database is up to date.")
 
 
 def list_settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

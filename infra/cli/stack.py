@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.console import err, examples, out, settings
+from infra.cli.console import examples, note, out, say, settings
 from infra.settings import StoreKind
 from infra.stack.plan import Asked
 
@@ -39,6 +39,6 @@ def up(
 def open_browser() -> None:
     """Open the web app in the browser."""
     url = settings().public_url
-    out.print(f"[link={url}]{url}[/]")
+    say(url)
     if not webbrowser.open(url):
-        err.print("No browser could be started here; open that address yourself.")
+        note("No browser could be started here; open that address yourself.")

@@ -17,7 +17,7 @@ from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
 from infra.cli.api import Api, problem, unreachable
-from infra.cli.console import DONE, FAILED, REFUSED, err, examples, print_json, settings, tell
+from infra.cli.console import DONE, FAILED, REFUSED, err, examples, note, print_json, say, settings, tell
 from storage.errors import FishladderError, InvalidRequest
 from storage.lifecycle import SETTLED, VideoState
 
@@ -59,11 +59,11 @@ def upload(
     with Api(server or settings().public_url) as api:
         for file in files:
             try:
-                video = _upload_and_follow(api, file, title or file.stem, priority)
+                video = _upload_and_follow(api, file, title or file.stem, priority, note if as_json else say)
             except FishladderError as error:
                 if len(files) == 1:
                     raise
-                err.print(f"{file}:", style="red", markup=False)
+                note(f"{file}:", style="red")
                 tell(error)
                 worst = FAILED
                 continue
@@ -84,12 +84,14 @@ def _verdict(video: dict[str, Any]) -> int:
             return REFUSED
 
 
-def _upload_and_follow(api: Api, file: Path, title: str, priority: Priority) -> dict[str, Any]:
+def _upload_and_follow(
+    api: Api, file: Path, title: str, priority: Priority, tell_addresses: Callable[[str], None]
+) -> dict[str, Any]:
     with _progress() as progress:
         task = progress.add_task("Uploading", total=file.stat().st_size, name=file.name)
         url = send(api.server, file, title, priority, lambda sent: progress.update(task, completed=sent))
     video_id = api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"]
-    return follow(api, video_id)
+    return follow(api, video_id, tell_addresses)
 
 
 def send(server: str, file: Path, title: str, priority: Priority, on_sent: Callable[[int], None]) -> str:
@@ -128,26 +130,31 @@ def _uploader(server: str, file: Path, metadata: dict[str, str], url: str | None
         return _uploader(server, file, metadata, None)
 
 
-def follow(api: Api, video_id: str) -> dict[str, Any]:
-    """Wait until nothing more happens to a video by itself, showing how far it is; the video at the end."""
-    told = False
+def follow(api: Api, video_id: str, tell_addresses: Callable[[str], None] = say) -> dict[str, Any]:
+    """Wait until nothing more happens to a video by itself, showing how far it is; the video at the end. Its addresses
+    are printed as soon as they play."""
+    video = _until(api, video_id, SETTLED | {VideoState.PLAYABLE})
+    if video["state"] in (VideoState.PLAYABLE, VideoState.READY):
+        tell_addresses(addresses(video))
+    video = _until(api, video_id, SETTLED)
+    for one in video["notes"]:
+        note(f"Note: {one['sentence']}")
+    if video["state"] != VideoState.READY:
+        note(f"{video['title']} is {video['state']}: {video['reason']}", style="red")
+    return video
+
+
+def _until(api: Api, video_id: str, states: frozenset[VideoState]) -> dict[str, Any]:
     with _progress(of_bytes=False) as progress:
         task = progress.add_task("Processing", total=1.0, name=video_id)
         while True:
             video: dict[str, Any] = api.get(f"/api/v1/videos/{video_id}")
-            state = VideoState(video["state"])
-            progress.update(task, completed=video["progress"], description=state.capitalize(), name=video["title"])
-            if state in (VideoState.PLAYABLE, VideoState.READY) and not told:
-                told = True
-                progress.console.print(addresses(video))
-            if state in SETTLED:
-                break
+            progress.update(
+                task, completed=video["progress"], description=video["state"].capitalize(), name=video["title"]
+            )
+            if video["state"] in states:
+                return video
             time.sleep(_POLL_S)
-    for note in video["notes"]:
-        err.print(f"Note: {note['sentence']}", markup=False)
-    if state is not VideoState.READY:
-        err.print(f"{video['title']} is {state}: {video['reason']}", style="red", markup=False)
-    return video
 
 
 def addresses(video: dict[str, Any]) -> str:
@@ -158,7 +165,11 @@ def addresses(video: dict[str, Any]) -> str:
 def _progress(*, of_bytes: bool = True) -> Progress:
     columns = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (TaskProgressColumn(),)
     return Progress(
-        TextColumn("{task.description}"), TextColumn("[bold]{task.fields[name]}"), BarColumn(), *columns, console=err
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[name]}", style="bold", markup=False),
+        BarColumn(),
+        *columns,
+        console=err,
     )
 
 

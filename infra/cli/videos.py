@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from infra.cli.api import Api
-from infra.cli.console import examples, out, print_json, settings, table
+from infra.cli.console import examples, out, print_json, say, settings, table
 from infra.cli.uploads import addresses
 from storage.lifecycle import VideoState
 
@@ -42,8 +43,11 @@ def listing(
         return print_json(videos)
     shown = table("Id", "Title", "State", "Done", "Length")
     for video in videos:
-        shown.add_row(video["id"], video["title"], video["state"], f"{video['progress']:.0%}", _length(video))
-    out.print(shown if videos else "There are no videos yet. `fishladder upload FILE` makes one.")
+        shown.add_row(video["id"], escape(video["title"]), video["state"], f"{video['progress']:.0%}", _length(video))
+    if videos:
+        out.print(shown)
+    else:
+        say("There are no videos yet. `fishladder upload FILE` makes one.")
     return None
 
 
@@ -55,12 +59,12 @@ def show(
         facts: dict[str, Any] = api.get(f"/api/v1/videos/{video}")
     if as_json:
         return print_json(facts)
-    out.print(f"[bold]{facts['title']}[/] is {facts['state']}, {facts['progress']:.0%} done, {_length(facts)}")
+    say(f"{facts['title']} is {facts['state']}, {facts['progress']:.0%} done, {_length(facts)}")
     if facts.get("reason"):
-        out.print(facts["reason"], markup=False)
-    for note in facts["notes"]:
-        out.print(f"Note: {note['sentence']}", markup=False)
-    out.print(addresses(facts))
+        say(facts["reason"])
+    for one in facts["notes"]:
+        say(f"Note: {one['sentence']}")
+    say(addresses(facts))
     return None
 
 
@@ -69,7 +73,7 @@ def delete(videos: VideoIds, server: Server = None) -> None:
     with _api(server) as api:
         for video in videos:
             api.delete(f"/api/v1/videos/{video}")
-            out.print(f"{video} is deleted.")
+            say(f"{video} is deleted.")
 
 
 def cancel(videos: VideoIds, server: Server = None) -> None:
@@ -86,7 +90,7 @@ def _each(videos: list[str], verb: str, told: str, server: str | None) -> None:
     with _api(server) as api:
         for video in videos:
             api.post(f"/api/v1/videos/{video}/{verb}")
-            out.print(f"{video} {told}.")
+            say(f"{video} {told}.")
 
 
 def _api(server: str | None) -> Api:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from infra.cli import app as cli
 from infra.cli.api import Api, problem
 from infra.cli.console import FAILED, REFUSED, exit_code
-from infra.cli.uploads import UrlFiles, addresses, fingerprint
+from infra.cli.uploads import UrlFiles, addresses, fingerprint, follow
 from storage import errors
 
 
@@ -181,3 +181,59 @@ def test_files_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 def test_only_addresses_that_answer_are_printed() -> None:
     video: dict[str, Any] = {"watch_url": "http://w", "hls_url": None, "dash_url": "http://d"}
     assert addresses(video) == "Watch: http://w\nDASH:  http://d"
+
+
+class FakeServer:
+    """Answers for one video that moves on each time it is asked."""
+
+    def __init__(self, *states: str) -> None:
+        self.states = list(states)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        video = {
+            "id": "v",
+            "title": "[/red] :smile: film",
+            "state": state,
+            "progress": 0.5,
+            "reason": "It is a letter." if state == "rejected" else None,
+            "notes": [],
+            "watch_url": "http://ladder.test/watch/v",
+            "hls_url": "http://ladder.test/" + "long/" * 30 + "master.m3u8",
+            "dash_url": None,
+        }
+        return httpx.Response(200, json={"videos": [video]} if request.url.path == "/api/v1/videos" else video)
+
+
+def test_addresses_are_results_and_come_once_whole_and_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("infra.cli.uploads._POLL_S", 0)
+    server = FakeServer("inspecting", "encoding", "playable", "playable", "ready")
+    with Api("http://ladder.test", httpx.MockTransport(server)) as api:
+        assert follow(api, "v")["state"] == "ready"
+    assert capsys.readouterr().out.splitlines() == [
+        "Watch: http://ladder.test/watch/v",
+        "HLS:   http://ladder.test/" + "long/" * 30 + "master.m3u8",
+    ]
+
+
+def test_a_video_that_is_rejected_is_told_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("infra.cli.uploads._POLL_S", 0)
+    with Api("http://ladder.test", httpx.MockTransport(FakeServer("inspecting", "rejected"))) as api:
+        assert follow(api, "v")["state"] == "rejected"
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "[/red] :smile: film is rejected: It is a letter." in told.err
+
+
+@pytest.mark.parametrize("verb", [("list",), ("show", "v")], ids=" ".join)
+def test_titles_are_shown_as_they_are(
+    verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering = httpx.MockTransport(FakeServer("ready"))
+    monkeypatch.setattr("infra.cli.videos.Api", lambda server: Api(server, answering))
+    assert run(monkeypatch, "videos", *verb) == 0
+    assert "[/red] :smile: film" in capsys.readouterr().out
