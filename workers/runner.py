@@ -134,7 +134,7 @@ class Runner:
                     tools=self._tools,
                     stop=stop,
                     threads=self._settings.threads,
-                    nice=job.lane in self._settings.nice_lanes,
+                    nice=self._settings.niceness.get(job.lane, 0),
                     now_ms=self._catalogue.now_ms(),
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,8 +32,11 @@ class WorkerSettings:
     # Threads that one tool may use.
     threads: int = 2
 
-    # Lanes whose tools run at low CPU priority: nothing pre-empts a running chunk, so the kernel has to.
-    nice_lanes: tuple[Lane, ...] = (Lane.BULK,)
+    # How far a lane's tools step back when CPUs are short (0 to 19, as of `nice`): nothing pre-empts a running chunk, so
+    # the kernel has to. What makes a video playable goes first.
+    niceness: Mapping[Lane, int] = field(
+        default_factory=lambda: {Lane.INTERACTIVE: 5, Lane.STANDARD: 10, Lane.BULK: 15}
+    )
 
     # Room for local copies of sources, shared by all runners of a machine.
     source_cache_bytes: int = 20 * 1024**3

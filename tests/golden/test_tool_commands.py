@@ -385,7 +385,6 @@ def test_the_cage() -> None:
         "/opt/bwrap",
         "--unshare-all",
         "--die-with-parent",
-        "--new-session",
         "--as-pid-1",
         "--uid",
         "65534",

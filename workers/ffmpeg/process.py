@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.05
 STDERR_TAIL_BYTES = 16 * 1024
 STDOUT_BYTES = 64 * 1024**2
-NICENESS = 10
 
 # What ends a tool from outside or by its own fault. Exit codes of ffmpeg that are no signals lie in the same range.
 _DEADLY = frozenset(
@@ -144,13 +143,14 @@ def run_tool(
     limits: Limits | None = None,
     stop: threading.Event | None = None,
     on_line: Callable[[str], None] | None = None,
-    nice: bool = False,
+    nice: int = 0,
     check: bool = True,
 ) -> ToolRun:
     """Run ``argv`` sandboxed, in ``scratch`` (the only writable place), with ``reads`` visible read-only.
 
     The tool gets its own process group and dies with this process, when ``stop`` is set (`Interrupted`) and at its
     limits (`ToolTimedOut`, `ToolCrashed`). ``on_line`` gets each line of standard output (``-progress pipe:1``).
+    ``nice``: how far it steps back for others, 0 to 19.
     With ``check`` a non-zero exit raises `ToolFailed` with the tail of standard error.
     """
     limits = limits or Limits()
@@ -159,8 +159,10 @@ def run_tool(
     scratch = scratch.absolute()
     command = sandboxed(argv, tools, scratch, reads, limits)
     running = _Running(
-        ["nice", "-n", str(NICENESS), *command] if nice else command, argv=tuple(argv), cwd=scratch, on_line=on_line
+        ["nice", "-n", str(nice), *command] if nice else command, argv=tuple(argv), cwd=scratch, on_line=on_line
     )
+    if nice:
+        running.step_back(nice)
     try:
         running.watch(stop, limits.wall_s)
     except BaseException:
@@ -202,6 +204,14 @@ class _Running:
         self._pipes = selectors.DefaultSelector()
         self._pipes.register(self._process.stdout, selectors.EVENT_READ, self._take_stdout)
         self._pipes.register(self._process.stderr, selectors.EVENT_READ, self._take_stderr)
+
+    def step_back(self, nice: int) -> None:
+        """Where Linux shares CPUs out by session first (`sched_autogroup_enabled`), ``nice`` only counts among processes
+        of one session: the session as a whole has to step back too."""
+        try:
+            Path(f"/proc/{self._process.pid}/autogroup").write_text(str(nice))
+        except OSError as error:  # no such thing on this system, or it ended already
+            log.debug("session_not_niced", error=str(error))
 
     def watch(self, stop: threading.Event | None, wall_s: float) -> None:
         """Read until the tool has ended; raises `Interrupted` or `ToolTimedOut` while it still runs."""

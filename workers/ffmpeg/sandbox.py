@@ -46,7 +46,8 @@ def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
         str(tools.bwrap),
         "--unshare-all",  # no network, no view of other processes
         "--die-with-parent",  # SIGKILL of the worker must not leave an encoder behind
-        "--new-session",  # no terminal to push characters into
+        # No `--new-session`: the tool was started in one of its own already, without a terminal, and CPU shares are set
+        # for that session.
         "--as-pid-1",  # the shell below waits for the tool itself, so that its CPU time reaches our wait4
         "--uid", NOBODY, "--gid", NOBODY,
         "--cap-drop", "ALL",

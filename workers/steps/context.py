@@ -18,7 +18,7 @@ from workers.ffmpeg.process import Tools
 class StepContext:
     """``source``: path of a local, read-only copy of the source, made on first call. ``scratch``: an empty directory of
     the job's own; the runner removes it. ``stop``: set when the lease is lost or the worker drains; tools then die and
-    `Interrupted` is raised. ``threads``: how many threads a tool should use. ``nice``: run tools at low CPU priority."""
+    `Interrupted` is raised. ``threads``: how many threads a tool should use. ``nice``: how far tools step back for others, 0 to 19."""
 
     job: Job
     video: Video
@@ -29,7 +29,7 @@ class StepContext:
     tools: Tools
     stop: threading.Event
     threads: int = 2
-    nice: bool = False
+    nice: int = 0
     now_ms: int = 0
 
 

@@ -63,7 +63,7 @@ def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
 
 
 def inspect_file(
-    path: Path, *, tools: Tools, scratch: Path, stop: threading.Event | None = None, nice: bool = False
+    path: Path, *, tools: Tools, scratch: Path, stop: threading.Event | None = None, nice: int = 0
 ) -> Source:
     """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`."""
     path = path.absolute()  # the tool runs in another folder
@@ -85,7 +85,7 @@ def _recognised(path: Path) -> str:
 
 
 def _probed(
-    path: Path, demuxer: str, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: bool
+    path: Path, demuxer: str, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
 ) -> Mapping[str, Any]:
     argv = [str(tools.python), "-I", str(PROBE)]
     argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(SCAN_BYTES), str(path)]

@@ -113,8 +113,8 @@ def test_every_job_gets_an_empty_scratch_folder_that_is_gone_afterwards(
     assert [folder.exists() for folder in seen] == [False]
 
 
-def test_only_bulk_jobs_run_at_low_priority(tmp_path: Path, catalogue: SqlCatalogue) -> None:
-    nice: dict[Lane, bool] = {}
+def test_tools_of_other_lanes_step_back_for_what_makes_a_video_playable(tmp_path: Path, catalogue: SqlCatalogue) -> None:
+    nice: dict[Lane, int] = {}
 
     def encode(ctx: StepContext) -> Outcome:
         nice[ctx.job.lane] = ctx.nice
@@ -122,7 +122,7 @@ def test_only_bulk_jobs_run_at_low_priority(tmp_path: Path, catalogue: SqlCatalo
 
     an_uploaded_video(catalogue, Lane.BULK)
     work_off(a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.ENCODE: encode}))
-    assert nice == {Lane.PLAYABLE: False, Lane.BULK: True}
+    assert nice == {Lane.PLAYABLE: 0, Lane.BULK: 15}
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
