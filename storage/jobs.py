@@ -46,7 +46,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job to be recorded. ``order``: within a lane and video, smaller is claimed first."""
+    """A job to be recorded. ``order``: of jobs of a video that are due at the same time, smaller is claimed first."""
 
     kind: JobKind
     lane: Lane
@@ -76,6 +76,8 @@ class Job:
     created_at_ms: int = 0
     run_after_ms: int = 0
     lease_until_ms: int | None = None
+    cost_cpu_ms: int = 1000  # estimated
+    due_at_ms: int = 0  # its deadline, see `storage.fairness`
 
     def log_context(self) -> dict[str, object]:
         """The fields that every log line about this job carries."""

@@ -274,9 +274,12 @@ class Doomed:
 
 
 class Jobs(Protocol):
-    def claim(self, worker: str, lanes: tuple[Lane, ...], lease_ms: int) -> Job | None:
-        """The best ready job of ``lanes``, leased to ``worker`` for ``lease_ms`` with a new token; None if there is none.
-        Order: lane by urgency, then ``order``, then age."""
+    def claim(
+        self, worker: str, lanes: tuple[Lane, ...], lease_ms: int, *, recipes: tuple[str, ...] | None = None
+    ) -> Job | None:
+        """The ready job of ``lanes`` whose turn it is, leased to ``worker`` for ``lease_ms`` with a new token; None if there
+        is none. The order is `storage.fairness`: lane, tenant, deadline. ``recipes``: only jobs of these (default: any);
+        workers of two versions run side by side, each leaves what it does not know to the other."""
         ...
 
     def renew(self, job: JobId, token: int, lease_ms: int) -> None:
@@ -298,6 +301,15 @@ class Jobs(Protocol):
 
     def bury(self, job: JobId, token: int, reason: str) -> None:
         """A dead letter: job → ``dead``, its video → ``failed``. Raises `StaleLease`."""
+        ...
+
+    def retry_job(self, job: JobId, *, recipe: str) -> Job:
+        """A dead letter once more, with fresh budgets: the job that is ready now. Where the job's death failed its video
+        that is the inspection of a new asset under ``recipe``. Raises `NotFound`, `IllegalTransition`."""
+        ...
+
+    def discard_job(self, job: JobId) -> None:
+        """A dead letter that nobody wants to see any more → ``cancelled``. Raises `NotFound`, `IllegalTransition`."""
         ...
 
     def refuse(self, job: JobId, token: int, code: str, sentence: str) -> None:

@@ -15,12 +15,13 @@ from alembic.runtime.migration import MigrationContext
 from storage.catalogue.migrations import downgrade, migrate, schema_is_current
 from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.engine import open_engine
-from storage.catalogue.sql.jobs import claim_statement
 from storage.catalogue.sql.tables import jobs, metadata
+from storage.catalogue.sql.turns import best_of, waiting_tenants
 from storage.errors import CatalogueUnavailable
-from storage.jobs import LANES_BY_URGENCY, JobState
+from storage.ids import DEFAULT_TENANT
+from storage.jobs import JobState, Lane
 from tests.builders import a_new_job, an_inspected
-from tests.journeys import MINUTE_MS, an_encoding_video
+from tests.journeys import an_encoding_video
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
@@ -98,21 +99,23 @@ def test_a_catalogue_in_memory_is_at_head() -> None:
     catalogue.close()
 
 
-def test_a_claim_walks_the_index_of_ready_jobs(empty_url: str, engine: sa.Engine) -> None:
+@pytest.mark.parametrize("part", ["whose turn", "which job"])
+def test_a_claim_walks_the_index_of_ready_jobs(empty_url: str, engine: sa.Engine, part: str) -> None:
     migrate(empty_url)
     catalogue = SqlCatalogue.open(empty_url)
     video = an_encoding_video(catalogue, an_inspected(jobs=(a_new_job(),)))
     _fill_with_done_jobs(engine, video, 3000)
-    claim = claim_statement(catalogue.now_ms(), "worker", LANES_BY_URGENCY, MINUTE_MS)
+    best = best_of(catalogue.now_ms(), Lane.STANDARD, DEFAULT_TENANT, recipes=None)
     catalogue.close()
-    compiled = claim.compile(engine, compile_kwargs={"literal_binds": True, "render_postcompile": True})
+    query = waiting_tenants(Lane.STANDARD) if part == "whose turn" else best
+    compiled = query.compile(engine, compile_kwargs={"literal_binds": True, "render_postcompile": True})
     explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
     with engine.connect() as connection:
         connection.execute(sa.text("ANALYZE"))
         plan = "\n".join(str(row) for row in connection.exec_driver_sql(f"{explain} {compiled}".replace("%", "%%")))
     assert "ix_jobs_ready" in plan, plan
     assert "SCAN jobs\n" not in plan + "\n", plan
-    assert "Seq Scan" not in plan, plan
+    assert "Seq Scan on jobs" not in plan, plan
     assert "TEMP B-TREE" not in plan, plan
 
 

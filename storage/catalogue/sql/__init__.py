@@ -17,6 +17,7 @@ from storage.catalogue.sql.sweeps import SqlSweeps
 from storage.catalogue.sql.uploads import SqlUploads
 from storage.catalogue.sql.videos import SqlVideos
 from storage.errors import CatalogueUnavailable
+from storage.fairness import FairPolicy
 
 __all__ = ["SqlCatalogue"]
 
@@ -24,21 +25,23 @@ __all__ = ["SqlCatalogue"]
 class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, policy: FairPolicy | None = None) -> None:
+        """``policy``: whose turn it is when a job is claimed."""
         self._db = database
+        self._policy = policy or FairPolicy()
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int = 10, max_overflow: int = 30) -> Self:
+    def open(cls, url: str, *, pool_size: int = 10, max_overflow: int = 30, policy: FairPolicy | None = None) -> Self:
         """Over ``sqlite:///file`` or ``postgresql://…``, which `storage.catalogue.migrations.migrate` has brought to
         head. Connects on first use; `check` says whether it can be used."""
-        return cls(Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow)))
+        return cls(Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow)), policy=policy)
 
     @classmethod
-    def in_memory(cls) -> Self:
+    def in_memory(cls, *, policy: FairPolicy | None = None) -> Self:
         """Empty, gone when closed. Its threads take turns on one connection."""
         engine = open_engine("sqlite://")
         create_schema(engine)
-        return cls(Database(engine, shared_connection=True))
+        return cls(Database(engine, shared_connection=True), policy=policy)
 
     def check(self) -> None:
         with self._db.read() as tx:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import keys
+from storage import keys, leases
 from storage.catalogue import Committed
 from storage.catalogue.sql.dooming import doom_superseded
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
 from storage.catalogue.sql.moving import announce_state, move
-from storage.catalogue.sql.queueing import ensure_publish_job, insert_job
+from storage.catalogue.sql.queueing import ensure_publish_job, insert_jobs
 from storage.catalogue.sql.rows import Row, segment_values
 from storage.catalogue.sql.tables import assets, names, renditions, segments, videos
+from storage.catalogue.sql.turns import correct
 from storage.errors import Conflict, InitMismatch
+from storage.fairness import FairPolicy
 from storage.ids import AssetId, JobId
 from storage.jobs import (
     Encoded,
     Inspected,
-    JobState,
+    Job,
     Lane,
     Outcome,
     Published,
@@ -36,40 +39,43 @@ from storage.records import from_record, to_record
 
 class SqlCommits:
     _db: Database
+    _policy: FairPolicy
 
     def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
         with self._db.write() as tx:
-            video, row = held_job(tx, job, token)
-            spent = {"spent_cpu_ms": outcome.cpu_ms} if isinstance(outcome, (Encoded, Thumbnailed)) else {}
-            finish(tx, row, JobState.DONE, **spent)
+            video, held = held_job(tx, job, token)
+            spent_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed)) else 0
+            finish(tx, held, leases.completed(held, token), spent_cpu_ms=spent_ms or None)
             match outcome:
                 case Inspected():
-                    bells = _inspected(tx, video, row, outcome)
+                    bells = _inspected(tx, video, held, outcome)
                 case Encoded():
-                    bells = _encoded(tx, video, row, outcome)
+                    bells = _encoded(tx, video, held, outcome)
                 case Thumbnailed():
-                    bells = _thumbnailed(tx, video, row, outcome)
+                    bells = _thumbnailed(tx, video, held, outcome)
                 case Published():
                     bells = {}
-                    _published(tx, video, row, outcome)
+                    _published(tx, video, held, outcome)
             state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id))
+            if spent_ms:
+                correct(tx, held.tenant, spent_ms - held.cost_cpu_ms, self._policy)
             return Committed(bells=bells, video_state=VideoState(state))
 
 
 # --- Inspected -------------------------------------------------------------------------------------------------------
 
 
-def _inspected(tx: Transaction, video: Row, job: Row, outcome: Inspected) -> dict[Lane, int]:
+def _inspected(tx: Transaction, video: Row, job: Job, outcome: Inspected) -> dict[Lane, int]:
     rows = [{"name": rung.name, "rung": to_record(rung), "audio": None} for rung in outcome.video_renditions]
     rows += [{"name": audio.name, "rung": None, "audio": to_record(audio)} for audio in outcome.audio_renditions]
     if rows:
         tx.execute(
             sa.insert(renditions),
-            [{"asset_id": job.asset_id, "position": position, **row} for position, row in enumerate(rows)],
+            [{"asset_id": job.asset, "position": position, **row} for position, row in enumerate(rows)],
         )
     tx.execute(
         sa.update(assets)
-        .where(assets.c.id == job.asset_id)
+        .where(assets.c.id == job.asset)
         .values(
             source=to_record(outcome.source),
             plan=to_record(outcome.plan),
@@ -84,11 +90,8 @@ def _inspected(tx: Transaction, video: Row, job: Row, outcome: Inspected) -> dic
         duration_ms=round(outcome.plan.duration * 1000),
         notes=_with_notes(video, outcome.notes),
     )
-    bells: dict[Lane, int] = {}
-    for new in outcome.jobs:
-        insert_job(tx, video, new, asset_id=job.asset_id, recipe=job.recipe)
-        bells[new.lane] = bells.get(new.lane, 0) + 1
-    return bells
+    insert_jobs(tx, video, outcome.jobs, asset_id=job.asset, recipe=job.recipe)
+    return dict(Counter(new.lane for new in outcome.jobs))
 
 
 def _with_notes(video: Row, new: tuple[Note, ...]) -> Any:
@@ -100,12 +103,12 @@ def _with_notes(video: Row, new: tuple[Note, ...]) -> Any:
 # --- Encoded ---------------------------------------------------------------------------------------------------------
 
 
-def _encoded(tx: Transaction, video: Row, job: Row, outcome: Encoded) -> dict[Lane, int]:
+def _encoded(tx: Transaction, video: Row, job: Job, outcome: Encoded) -> dict[Lane, int]:
     stored = 0
     for output in outcome.outputs:
-        _fix_init(tx, job.asset_id, output)
-        stored += _store_segments(tx, AssetId(job.asset_id), output)
-    progress = _raise_revision(tx, job.asset_id, stored)
+        _fix_init(tx, job.asset, output)
+        stored += _store_segments(tx, AssetId(job.asset), output)
+    progress = _raise_revision(tx, job.asset, stored)
     tx.execute(
         sa.update(videos)
         .where(videos.c.id == video.id)
@@ -180,18 +183,18 @@ def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> float:
     return min(1.0, row.stored_segments / row.expected_segments) if row.expected_segments else 0.0
 
 
-def _bell_to_publish(tx: Transaction, video: Row, job: Row) -> dict[Lane, int]:
+def _bell_to_publish(tx: Transaction, video: Row, job: Job) -> dict[Lane, int]:
     return {Lane.PLAYABLE: 1} if ensure_publish_job(tx, video, recipe=job.recipe) else {}
 
 
 # --- Thumbnailed -----------------------------------------------------------------------------------------------------
 
 
-def _thumbnailed(tx: Transaction, video: Row, job: Row, outcome: Thumbnailed) -> dict[Lane, int]:
+def _thumbnailed(tx: Transaction, video: Row, job: Job, outcome: Thumbnailed) -> dict[Lane, int]:
     _swap_names(tx, job, outcome.names)
     tx.execute(
         sa.update(assets)
-        .where(assets.c.id == job.asset_id)
+        .where(assets.c.id == job.asset)
         .values(storyboard=outcome.storyboard, revision=assets.c.revision + 1)
     )
     return _bell_to_publish(tx, video, job)
@@ -200,17 +203,17 @@ def _thumbnailed(tx: Transaction, video: Row, job: Row, outcome: Thumbnailed) ->
 # --- Published -------------------------------------------------------------------------------------------------------
 
 
-def _published(tx: Transaction, video: Row, job: Row, outcome: Published) -> None:
+def _published(tx: Transaction, video: Row, job: Job, outcome: Published) -> None:
     asset = tx.connection.execute(
-        sa.select(assets.c.revision, assets.c.published_revision).where(assets.c.id == job.asset_id).with_for_update()
+        sa.select(assets.c.revision, assets.c.published_revision).where(assets.c.id == job.asset).with_for_update()
     ).one()
     if outcome.revision <= asset.published_revision:
         # Somebody published the same or more meanwhile.
-        _doom_unused(tx, job.asset_id, {name.key for name in outcome.names})
+        _doom_unused(tx, job.asset, {name.key for name in outcome.names})
         return
     more = bool(outcome.names) and _swap_names(tx, job, outcome.names)
     # A commit that raised the revision meanwhile has left a job of its own.
-    tx.execute(sa.update(assets).where(assets.c.id == job.asset_id).values(published_revision=outcome.revision))
+    tx.execute(sa.update(assets).where(assets.c.id == job.asset).values(published_revision=outcome.revision))
     to = _next_state(video, outcome)
     if to is VideoState.READY:
         playable_at = video.playable_at_ms or tx.now
@@ -230,16 +233,16 @@ def _next_state(video: Row, outcome: Published) -> VideoState | None:
     return None
 
 
-def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> bool:
+def _swap_names(tx: Transaction, job: Job, new: tuple[PublishedName, ...]) -> bool:
     """``new`` instead of all names that jobs of this kind made before; the objects behind those may go after a grace.
     True if names have come or gone."""
     listed = {name.name for name in new}
     old = tx.all(
         sa.select(names.c.name, names.c.key).where(
-            names.c.asset_id == job.asset_id, sa.or_(names.c.made_by == job.kind, names.c.name.in_(listed))
+            names.c.asset_id == job.asset, sa.or_(names.c.made_by == job.kind, names.c.name.in_(listed))
         )
     )
-    tx.execute(sa.delete(names).where(names.c.asset_id == job.asset_id, names.c.made_by == job.kind))
+    tx.execute(sa.delete(names).where(names.c.asset_id == job.asset, names.c.made_by == job.kind))
     for name in new:
         values = {
             "key": name.key,
@@ -248,9 +251,9 @@ def _swap_names(tx: Transaction, job: Row, new: tuple[PublishedName, ...]) -> bo
             "immutable": name.immutable,
             "made_by": job.kind,
         }
-        insert = tx.insert(names).values(asset_id=job.asset_id, name=name.name, **values)
+        insert = tx.insert(names).values(asset_id=job.asset, name=name.name, **values)
         tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
-    _doom_unused(tx, job.asset_id, {row.key for row in old})
+    _doom_unused(tx, job.asset, {row.key for row in old})
     return {row.name for row in old} != listed
 
 

@@ -4,27 +4,50 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from storage import leases
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import GIVEN_UP, give_up, locked_video, may_move
-from storage.catalogue.sql.queueing import insert_job, make_ready, ready_publish_job
+from storage.catalogue.sql.queueing import begin_again, insert_job, make_ready, ready_publish_job, write_job
 from storage.catalogue.sql.rows import Row, job_from
 from storage.catalogue.sql.tables import assets, is_ready, jobs
+from storage.catalogue.sql.turns import charge, correct, next_turn
 from storage.errors import IllegalTransition, NotFound, StaleLease
+from storage.fairness import FairPolicy
 from storage.ids import JobId, VideoId
 from storage.jobs import Job, JobKind, JobState, Lane, NewJob
 from storage.lifecycle import VideoState
 
+JOB_DEAD: dict[JobKind, str] = {
+    JobKind.INSPECT: "We could not look into this file, through no fault of its own. It can be tried again.",
+    JobKind.ENCODE: "We could not encode a part of this video. It can be tried again.",
+    JobKind.AUDIO: "We could not encode the sound of this video. It can be tried again.",
+    JobKind.THUMBNAILS: "We could not make the thumbnails of this video. It can be tried again.",
+    JobKind.PUBLISH: "We could not publish this video. It can be tried again.",
+}
+"""What a creator is told."""
+
 
 class SqlJobs:
     _db: Database
+    _policy: FairPolicy
 
-    def claim(self, worker: str, lanes: tuple[Lane, ...], lease_ms: int) -> Job | None:
+    def claim(
+        self, worker: str, lanes: tuple[Lane, ...], lease_ms: int, *, recipes: tuple[str, ...] | None = None
+    ) -> Job | None:
         with self._db.write() as tx:
-            row = tx.connection.execute(claim_statement(tx.now, worker, lanes, lease_ms)).first()
-            return job_from(row) if row is not None else None
+            found = next_turn(tx, lanes, recipes, self._policy)
+            if found is None:
+                return None
+            row, turn = found
+            ready = job_from(row)
+            job = leases.claimed(ready, worker, tx.now, lease_ms)
+            write_job(tx, ready, job)
+            charge(tx, job.lane, turn, job.cost_cpu_ms, self._policy)
+        return job
 
     def renew(self, job: JobId, token: int, lease_ms: int) -> None:
         with self._db.write() as tx:
+            # The one transition without a look first: it is made every few seconds for every running job.
             renewed = tx.changed(
                 sa.update(jobs)
                 .where(jobs.c.id == job, jobs.c.token == token, jobs.c.state == JobState.LEASED)
@@ -36,29 +59,48 @@ class SqlJobs:
     def release(self, job: JobId, token: int) -> None:
         with self._db.write() as tx:
             try:
-                _, row = held_job(tx, job, token)
+                _, held = held_job(tx, job, token)
             except StaleLease:
                 return
             # No bell was rung for it since: the next sweep does.
-            make_ready(tx, row, bell_at_ms=0)
+            make_ready(tx, held, leases.released(held, token), bell_at_ms=0)
+            correct(tx, held.tenant, -held.cost_cpu_ms, self._policy)
 
     def retry_later(self, job: JobId, token: int, reason: str, delay_ms: int) -> None:
         with self._db.write() as tx:
-            _, row = held_job(tx, job, token)
-            make_ready(tx, row, attempts=row.attempts + 1, reason=reason, run_after_ms=tx.now + delay_ms)
+            _, held = held_job(tx, job, token)
+            make_ready(tx, held, leases.postponed(held, token, reason, tx.now, delay_ms))
 
     def bury(self, job: JobId, token: int, reason: str) -> None:
         with self._db.write() as tx:
-            video, row = held_job(tx, job, token)
-            bury_job(tx, video, row, reason)
+            video, held = held_job(tx, job, token)
+            bury_job(tx, video, held, leases.buried(held, token, reason))
 
     def refuse(self, job: JobId, token: int, code: str, sentence: str) -> None:
         with self._db.write() as tx:
-            video, row = held_job(tx, job, token)
-            finish(tx, row, JobState.CANCELLED, reason=sentence)
+            video, held = held_job(tx, job, token)
+            ended = leases.cancelled(held, sentence)
+            assert ended is not None
+            finish(tx, held, ended)
             # A video that is ready stays so: what came after it is not worth taking it away.
             if may_move(video, VideoState.REJECTED):
                 give_up(tx, video, VideoState.REJECTED, code, sentence)
+
+    def retry_job(self, job: JobId, *, recipe: str) -> Job:
+        with self._db.write() as tx:
+            video, dead = _locked(tx, job)
+            ready = leases.revived(dead, tx.now)
+            if video.state == VideoState.FAILED:
+                # Its asset is gone, and with it what this job was a part of.
+                return begin_again(tx, video, recipe=recipe)
+            if video.state in GIVEN_UP or dead.asset != video.asset_id:
+                raise IllegalTransition(f"There is nothing to do for a video that is {video.state}.", job_id=job)
+            return ready if make_ready(tx, dead, ready, bell_at_ms=tx.now) else dead
+
+    def discard_job(self, job: JobId) -> None:
+        with self._db.write() as tx:
+            _, dead = _locked(tx, job)
+            write_job(tx, dead, leases.discarded(dead))
 
     def job(self, job: JobId) -> Job:
         with self._db.read() as tx:
@@ -114,60 +156,40 @@ class SqlJobs:
             return insert_job(tx, row, new, asset_id=row.asset_id, recipe=recipe)
 
 
-def claim_statement(now: int, worker: str, lanes: tuple[Lane, ...], lease_ms: int) -> sa.UpdateBase:
-    """Choose and lease in one statement. Claimers on PostgreSQL pass over rows that another is just taking; SQLite has
-    one writer at a time anyway."""
-    best = (
-        sa.select(jobs.c.id)
-        .where(is_ready, jobs.c.lane.in_(lanes), jobs.c.run_after_ms <= now)
-        .order_by(jobs.c.urgency, jobs.c.position, jobs.c.created_at_ms, jobs.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    return (
-        sa.update(jobs)
-        .where(jobs.c.id == best)
-        .values(
-            state=JobState.LEASED,
-            worker=worker,
-            token=jobs.c.token + 1,
-            lease_until_ms=now + lease_ms,
-        )
-        .returning(*jobs.c)
-    )
-
-
-def held_job(tx: Transaction, job: str, token: int) -> tuple[Row, Row]:
+def held_job(tx: Transaction, job: str, token: int) -> tuple[Row, Job]:
     """The job's video and the job, both locked, if ``token`` holds its lease; raises `StaleLease` otherwise, also when
     the video was given up or went on to another asset meanwhile."""
+    try:
+        video, found = _locked(tx, job)
+    except NotFound as error:
+        raise StaleLease("There is no such job.", job_id=job) from error
+    leased = found.state is JobState.LEASED and found.token == token
+    if not leased or video.state in GIVEN_UP or found.asset != video.asset_id:
+        raise StaleLease(job_id=job, token=token)
+    return video, found
+
+
+def _locked(tx: Transaction, job: str) -> tuple[Row, Job]:
+    """The job's video and the job, locked in this order. Raises `NotFound`."""
     video_id = tx.scalar(sa.select(jobs.c.video_id).where(jobs.c.id == job))
     if video_id is None:
-        raise StaleLease("There is no such job.", job_id=job)
+        raise NotFound(f"There is no job {job}.", job_id=job)
     video = locked_video(tx, video_id)
-    row = tx.first(
-        sa.select(jobs)
-        .where(jobs.c.id == job, jobs.c.token == token, jobs.c.state == JobState.LEASED)
-        .with_for_update()
-    )
-    if row is None or video.state in GIVEN_UP or row.asset_id != video.asset_id:
-        raise StaleLease(job_id=job, token=token)
-    return video, row
+    row = tx.first(sa.select(jobs).where(jobs.c.id == job).with_for_update())
+    if row is None:
+        raise NotFound(f"There is no job {job}.", job_id=job)
+    return video, job_from(row)
 
 
-def finish(tx: Transaction, job: Row, state: JobState, **values: object) -> None:
+def finish(tx: Transaction, before: Job, after: Job, **columns: object) -> None:
     """The end of a job whose lease we hold."""
-    ended = tx.changed(
-        sa.update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.token == job.token, jobs.c.state == JobState.LEASED)
-        .values(state=state, lease_until_ms=None, finished_at_ms=tx.now, **values)
-    )
-    if ended != 1:
-        raise StaleLease(job_id=job.id)
+    if not write_job(tx, before, after, **columns):
+        raise StaleLease(job_id=before.id)
 
 
-def bury_job(tx: Transaction, video: Row, job: Row, reason: str, **values: object) -> None:
-    """A dead letter, and what it means for its video: one that is ready stays ready."""
-    finish(tx, job, JobState.DEAD, reason=reason, **values)
+def bury_job(tx: Transaction, video: Row, before: Job, dead: Job) -> None:
+    """A dead letter, and what it means for its video: one that is ready stays ready. The operator reads the cause in the
+    job, the creator a sentence."""
+    finish(tx, before, dead)
     if may_move(video, VideoState.FAILED):
-        give_up(tx, video, VideoState.FAILED, "job_dead", f"The {job.kind} job could not be done: {reason}")
+        give_up(tx, video, VideoState.FAILED, "job_dead", JOB_DEAD[dead.kind])

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from storage import leases
 from storage.catalogue.sql.engine import Transaction
-from storage.catalogue.sql.moving import move
+from storage.catalogue.sql.moving import drop_asset, move
 from storage.catalogue.sql.rows import Row, job_from
 from storage.catalogue.sql.tables import assets, is_publish, is_ready, jobs
-from storage.ids import JobId, new_job_id
+from storage.errors import IllegalTransition
+from storage.fairness import due_at_ms
+from storage.ids import JobId, new_asset_id, new_job_id
 from storage.jobs import LANES_BY_URGENCY, Job, JobKind, JobState, Lane, NewJob
 from storage.lifecycle import VideoState
 
-PUBLISH_ORDER = -1
-"""Publishing is short and makes what is done visible: before other work of its lane."""
+ALWAYS_DUE = 0
+"""Publishing is short and makes what is done visible: before other work of its tenant and lane."""
+PUBLISH_CPU_MS = 200
+INSPECT_CPU_MS = 500
+
+ENDED = frozenset({JobState.DONE, JobState.DEAD, JobState.CANCELLED})
 
 
 def insert_asset(tx: Transaction, *, asset_id: str, video_id: str, recipe: str) -> None:
@@ -35,39 +43,74 @@ def insert_asset(tx: Transaction, *, asset_id: str, video_id: str, recipe: str) 
 
 
 def insert_job(tx: Transaction, video: Row, new: NewJob, *, asset_id: str, recipe: str) -> JobId:
-    job_id = new_job_id()
-    tx.execute(
-        sa.insert(jobs).values(
-            id=job_id,
-            video_id=video.id,
-            asset_id=asset_id,
-            tenant=video.tenant,
-            kind=new.kind,
-            lane=new.lane,
-            urgency=LANES_BY_URGENCY.index(new.lane),
-            position=new.order,
-            cost_cpu_ms=new.cost_cpu_ms,
-            state=JobState.READY,
-            payload=new.payload,
-            recipe=recipe,
-            token=0,
-            attempts=0,
-            kills=0,
-            created_at_ms=tx.now,
-            run_after_ms=tx.now,
-            bell_at_ms=tx.now,
-        )
-    )
+    (job_id,) = insert_jobs(tx, video, (new,), asset_id=asset_id, recipe=recipe)
     return job_id
+
+
+def insert_jobs(tx: Transaction, video: Row, new: Sequence[NewJob], *, asset_id: str, recipe: str) -> tuple[JobId, ...]:
+    """``new`` in the order in which they are to be done: each one's deadline comes after the work before it."""
+    rows, before_cpu_ms = [], 0
+    uploaded_at_ms = video.uploaded_at_ms or tx.now
+    for job in new:
+        due_ms = due_at_ms(uploaded_at_ms, before_cpu_ms, job.cost_cpu_ms)
+        before_cpu_ms += job.cost_cpu_ms
+        rows.append(
+            {
+                "id": new_job_id(),
+                "video_id": video.id,
+                "asset_id": asset_id,
+                "tenant": video.tenant,
+                "kind": job.kind,
+                "lane": job.lane,
+                "urgency": LANES_BY_URGENCY.index(job.lane),
+                "position": job.order,
+                "due_at_ms": ALWAYS_DUE if job.kind is JobKind.PUBLISH else due_ms,
+                "cost_cpu_ms": job.cost_cpu_ms,
+                "state": JobState.READY,
+                "payload": job.payload,
+                "recipe": recipe,
+                "token": 0,
+                "attempts": 0,
+                "kills": 0,
+                "created_at_ms": tx.now,
+                "run_after_ms": tx.now,
+                "bell_at_ms": tx.now,
+            }
+        )
+    if rows:
+        tx.execute(sa.insert(jobs), rows)
+    return tuple(row["id"] for row in rows)
 
 
 def begin_inspection(tx: Transaction, video: Row, *, asset_id: str, recipe: str, **values: Any) -> Job:
     """The video → ``inspecting`` and its first job, which also fixes the recipe of its asset."""
     move(tx, video, VideoState.INSPECTING, asset_id=asset_id, **values)
     tx.execute(sa.update(assets).where(assets.c.id == asset_id).values(recipe=recipe))
-    new = NewJob(kind=JobKind.INSPECT, lane=Lane.PLAYABLE)
+    new = NewJob(kind=JobKind.INSPECT, lane=Lane.PLAYABLE, cost_cpu_ms=INSPECT_CPU_MS)
     job_id = insert_job(tx, video, new, asset_id=asset_id, recipe=recipe)
     return job_from(tx.connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one())
+
+
+def begin_again(tx: Transaction, video: Row, *, recipe: str) -> Job:
+    """A failed video from its source, under a new asset; the old one's objects may go. Raises `IllegalTransition`."""
+    if video.uploaded_at_ms is None:
+        raise IllegalTransition("This video was never uploaded whole: upload it again.", video_id=video.id)
+    asset_id = new_asset_id()
+    insert_asset(tx, asset_id=asset_id, video_id=video.id, recipe=recipe)
+    job = begin_inspection(
+        tx,
+        video,
+        asset_id=asset_id,
+        recipe=recipe,
+        progress=0.0,
+        reason_code=None,
+        reason=None,
+        notes=[],
+        duration_ms=None,
+        playable_at_ms=None,
+    )
+    drop_asset(tx, video.asset_id)
+    return job
 
 
 def ready_publish_job(tx: Transaction, video_id: str) -> str | None:
@@ -82,22 +125,39 @@ def ensure_publish_job(tx: Transaction, video: Row, *, recipe: str) -> bool:
     """True if a `PUBLISH` job was added; False if one is ready already. Under the video's lock."""
     if ready_publish_job(tx, video.id) is not None:
         return False
-    new = NewJob(kind=JobKind.PUBLISH, lane=Lane.PLAYABLE, order=PUBLISH_ORDER)
+    new = NewJob(kind=JobKind.PUBLISH, lane=Lane.PLAYABLE, cost_cpu_ms=PUBLISH_CPU_MS)
     insert_job(tx, video, new, asset_id=video.asset_id, recipe=recipe)
     return True
 
 
-def make_ready(tx: Transaction, job: Row, **values: Any) -> bool:
-    """A leased job back to ready, by compare-and-set on its token. False if it was not: somebody else has it, or it is
-    a `PUBLISH` job and a newer one is ready, which does its work. Under the video's lock."""
-    superseded = job.kind == JobKind.PUBLISH and ready_publish_job(tx, job.video_id) is not None
-    if superseded:
-        values = {"state": JobState.CANCELLED, "reason": "a newer one is ready", "finished_at_ms": tx.now}
-    else:
-        values = {"state": JobState.READY, "worker": None, **values}
+def write_job(tx: Transaction, before: Job, after: Job, **columns: Any) -> bool:
+    """What `storage.leases` made of a job, and other ``columns`` of it, by compare-and-set on its state and token. False if
+    it was not as ``before`` any more."""
     changed = tx.changed(
         sa.update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.token == job.token, jobs.c.state == JobState.LEASED)
-        .values(lease_until_ms=None, **values)
+        .where(jobs.c.id == before.id, jobs.c.token == before.token, jobs.c.state == before.state)
+        .values(
+            state=after.state,
+            worker=after.worker,
+            token=after.token,
+            attempts=after.attempts,
+            kills=after.kills,
+            reason=after.reason,
+            run_after_ms=after.run_after_ms,
+            lease_until_ms=after.lease_until_ms,
+            finished_at_ms=tx.now if after.state in ENDED else None,
+            **columns,
+        )
     )
-    return changed == 1 and not superseded
+    return changed == 1
+
+
+def make_ready(tx: Transaction, before: Job, after: Job, **columns: Any) -> bool:
+    """A job back to ready. False if it is not: somebody else has it, or it is a `PUBLISH` job and a newer one is ready,
+    which does its work. Under the video's lock."""
+    if after.kind is JobKind.PUBLISH and ready_publish_job(tx, after.video) is not None:
+        superseded = leases.cancelled(before, "a newer one is ready")
+        if superseded is not None:
+            write_job(tx, before, superseded)
+        return False
+    return write_job(tx, before, after, **columns)

@@ -150,6 +150,8 @@ def job_from(row: Row) -> Job:
         created_at_ms=row.created_at_ms,
         run_after_ms=row.run_after_ms,
         lease_until_ms=row.lease_until_ms,
+        cost_cpu_ms=row.cost_cpu_ms,
+        due_at_ms=row.due_at_ms,
     )
 
 

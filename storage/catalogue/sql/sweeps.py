@@ -6,13 +6,14 @@ from collections import Counter
 
 import sqlalchemy as sa
 
+from storage import leases
 from storage.catalogue import Doomed, Swept
 from storage.catalogue.sql.dooming import SECOND_PASS_MS
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import bury_job
 from storage.catalogue.sql.moving import locked_video
 from storage.catalogue.sql.queueing import ensure_publish_job, make_ready
-from storage.catalogue.sql.rows import Row, doomed_from
+from storage.catalogue.sql.rows import Row, doomed_from, job_from
 from storage.catalogue.sql.tables import (
     assets,
     doomed,
@@ -25,7 +26,7 @@ from storage.catalogue.sql.tables import (
     names,
     videos,
 )
-from storage.jobs import JobKind, JobState, Lane
+from storage.jobs import Job, JobKind, JobState, Lane
 from storage.lifecycle import VideoState
 
 KEEP_EVENTS_MS = 24 * 3600 * 1000
@@ -100,24 +101,23 @@ def _expire_leases(tx: Transaction, max_kills: int, repairs: Counter[str], bells
     )
     for seen in expired:
         video = locked_video(tx, seen.video_id)
-        job = _still_expired(tx, seen)
+        job = _still_held(tx, seen)
         if job is None:
             continue
-        kills = job.kills + 1
-        if kills >= max_kills:
-            bury_job(tx, video, job, f"{kills} workers died while they had it", kills=kills)
+        after = leases.expired(job, tx.now, max_kills)
+        if after is None:
+            continue
+        if after.state is JobState.DEAD:
+            bury_job(tx, video, job, after)
             repairs["dead_letter"] += 1
-        elif make_ready(tx, job, kills=kills, bell_at_ms=tx.now):
+        elif make_ready(tx, job, after, bell_at_ms=tx.now):
             repairs["expired_lease"] += 1
-            bells[Lane(job.lane)] += 1
+            bells[job.lane] += 1
 
 
-def _still_expired(tx: Transaction, seen: Row) -> Row | None:
-    return tx.first(
-        sa.select(jobs)
-        .where(jobs.c.id == seen.id, jobs.c.token == seen.token, is_leased, jobs.c.lease_until_ms <= tx.now)
-        .with_for_update()
-    )
+def _still_held(tx: Transaction, seen: Row) -> Job | None:
+    row = tx.first(sa.select(jobs).where(jobs.c.id == seen.id, jobs.c.token == seen.token, is_leased).with_for_update())
+    return None if row is None else job_from(row)
 
 
 def _publish_what_is_left(tx: Transaction, repairs: Counter[str], bells: Counter[Lane]) -> None:

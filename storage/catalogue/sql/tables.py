@@ -194,6 +194,7 @@ jobs = Table(
     Column("lane", Word, nullable=False),
     Column("urgency", Integer, nullable=False),  # the lane's rank, smallest first
     Column("position", Integer, nullable=False),
+    Column("due_at_ms", Big, nullable=False, server_default=sa.text("0")),  # its deadline, see `storage.fairness`
     Column("cost_cpu_ms", Big, nullable=False),
     Column("spent_cpu_ms", Big),
     Column("state", Word, nullable=False),
@@ -212,6 +213,8 @@ jobs = Table(
     Index(
         "ix_jobs_ready",
         "urgency",
+        "tenant",
+        "due_at_ms",
         "position",
         "created_at_ms",
         "id",
@@ -233,6 +236,22 @@ jobs = Table(
     ),
     Index(None, "video_id", "state"),
     Index(None, "created_at_ms"),
+)
+
+# What fairness remembers: of each tenant its virtual time, of each lane what it was handed lately.
+tenant_turns = Table(
+    "tenant_turns",
+    metadata,
+    Column("tenant", Id, primary_key=True),
+    Column("virtual_ms", Big, nullable=False),
+)
+
+lane_turns = Table(
+    "lane_turns",
+    metadata,
+    Column("lane", Word, primary_key=True),
+    Column("used_cpu_ms", Float, nullable=False),
+    Column("virtual_ms", Big, nullable=False),
 )
 
 events = Table(

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from storage.catalogue import Asset, Event, Video, VideoFilter
 from storage.catalogue.sql.engine import Database, Transaction
-from storage.catalogue.sql.moving import drop_asset, give_up, locked_video
-from storage.catalogue.sql.queueing import begin_inspection, insert_asset
+from storage.catalogue.sql.moving import give_up, locked_video
+from storage.catalogue.sql.queueing import begin_again
 from storage.catalogue.sql.rows import (
     Row,
     asset_from,
@@ -23,7 +23,7 @@ from storage.catalogue.sql.rows import (
 )
 from storage.catalogue.sql.tables import assets, events, names, renditions, segments, videos
 from storage.errors import IllegalTransition, InvalidRequest, NotFound
-from storage.ids import AssetId, TenantId, VideoId, new_asset_id
+from storage.ids import AssetId, TenantId, VideoId
 from storage.jobs import Job, PublishedName, Segment
 from storage.lifecycle import VideoState
 
@@ -102,25 +102,7 @@ class SqlVideos:
 
     def retry_video(self, video: VideoId, *, recipe: str) -> Job:
         with self._db.write() as tx:
-            row = locked_video(tx, video)
-            if row.uploaded_at_ms is None:
-                raise IllegalTransition("This video was never uploaded whole: upload it again.", video_id=video)
-            asset_id = new_asset_id()
-            insert_asset(tx, asset_id=asset_id, video_id=video, recipe=recipe)
-            job = begin_inspection(
-                tx,
-                row,
-                asset_id=asset_id,
-                recipe=recipe,
-                progress=0.0,
-                reason_code=None,
-                reason=None,
-                notes=[],
-                duration_ms=None,
-                playable_at_ms=None,
-            )
-            drop_asset(tx, row.asset_id)
-            return job
+            return begin_again(tx, locked_video(tx, video), recipe=recipe)
 
     def delete_video(self, video: VideoId) -> Video:
         with self._db.write() as tx:
