@@ -16,15 +16,19 @@ AUDIO_MS_PER_SECOND = 30
 THUMBNAILS_MS_PER_SECOND = 20
 START_MS = 200  # what starting a tool costs
 
+THUMBNAILS_AFTER_S = Fraction(56)
+"""Pictures up to here are worth more to somebody who watches already than a storyboard."""
+
 
 def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
     """All jobs that make ``plan``, except publishing, in the order in which they should be claimed.
 
     What makes the video playable goes to the ``playable`` lane: the fast-start rungs of chunk 0 and the first piece of
-    each sound. The rest follows in the video's own ``lane``: the other rungs of chunk 0, the thumbnails, and then
-    chunks and pieces by time, so that what is listed grows from the start of the film.
+    each sound. The rest follows in the video's own ``lane``: the other rungs of chunk 0, and then chunks and pieces by
+    time, so that what is listed grows from the start of the film. Thumbnails, which may be the longest job of all, come
+    when there is something to watch, and early enough not to be waited for at the end.
     """
-    jobs = [*_fast_start(plan), *_rest_of_first_chunk(plan, lane), _thumbnails(plan, lane), *_by_time(plan, lane)]
+    jobs = [*_fast_start(plan), *_rest_of_first_chunk(plan, lane), *_by_time(plan, lane)]
     return tuple(
         NewJob(kind=job.kind, lane=job.lane, payload=job.payload, order=order, cost_cpu_ms=job.cost_cpu_ms)
         for order, job in enumerate(jobs)
@@ -46,6 +50,8 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
         (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in plan.chunks[1:]
     ]
     starting += [(piece.first_segment, _audio(plan, (piece,), lane)) for piece in plan.audio_pieces[1:]]
+    thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds
+    starting.append((int(thumbnails_at), [_thumbnails(plan, lane)]))
     starting.sort(key=lambda pair: pair[0])  # stable: of one time, video first
     return [job for _, jobs in starting for job in jobs]
 

@@ -42,11 +42,17 @@ def total_audio_frames(total_frames: int, ladder: Ladder) -> int:
 
 
 def plan_audio_pieces(total_frames: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[AudioPiece, ...]:
-    """Pieces that tile the sound, each of whole segments: a short first one, so that it plays soon, then even ones."""
+    """Pieces that tile the sound, each of whole segments: a short first one, so that it plays soon, then growing ones,
+    then even ones. What is listed ends where the sound ends, so pieces may not grow faster than pictures come."""
     segments = -(-total_frames // ladder.segment_frames)
     audio_frames = total_audio_frames(total_frames, ladder)
-    first_size = min(segments, _segments_in(policy.first_audio_piece_s, ladder))
-    sizes = [first_size, *even_parts(segments - first_size, _segments_in(policy.audio_piece_s, ladder))]
+    sizes, left = [], segments
+    size, longest = _segments_in(policy.first_audio_piece_s, ladder), _segments_in(policy.audio_piece_s, ladder)
+    while left and size < longest:
+        sizes.append(min(size, left))
+        left -= sizes[-1]
+        size *= policy.audio_growth
+    sizes += even_parts(left, longest)
     pieces, first = [], 0
     for index, size in enumerate(sizes):
         frames = FrameRange(

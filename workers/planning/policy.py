@@ -58,11 +58,15 @@ class ChunkPolicy:
 
     longest_chunk_s: int = 60
     growth: int = 2
-    first_audio_piece_s: int = 30
+    first_audio_piece_s: int = 8  # enough for the first chunk of pictures, and a second of CPU less to wait for
+    audio_growth: int = 4  # pieces stay ahead of the pictures, which grow too
     audio_piece_s: int = 300
 
     def __post_init__(self) -> None:
-        if self.growth < 1 or min(self.longest_chunk_s, self.first_audio_piece_s, self.audio_piece_s) < 1:
+        if (
+            self.growth < 1
+            or min(self.longest_chunk_s, self.first_audio_piece_s, self.audio_piece_s, self.audio_growth) < 1
+        ):
             raise ValueError("chunks grow or stay, and last at least a second")
 
 

@@ -66,15 +66,16 @@ def test_jobs_make_it_playable_first_and_then_follow_the_film() -> None:
     jobs = plan_jobs(plan_encode(source, DEFAULT_POLICY), Lane.BULK)
     told = [(str(job.kind), str(job.lane), *job.payload.values()) for job in jobs]
     rungs = ["240p", "360p", "480p", "720p"]
-    assert told[:10] == [
+    assert told[:11] == [
         ("encode", "playable", 0, ["240p", "480p"]),
         ("audio", "playable", "audio-en", 0),
         ("encode", "bulk", 0, ["360p", "720p"]),
-        ("thumbnails", "bulk"),
         ("encode", "bulk", 1, rungs),  # from 4 s
+        ("audio", "bulk", "audio-en", 1),  # from 8 s
         ("encode", "bulk", 2, rungs),  # from 12 s
         ("encode", "bulk", 3, rungs),  # from 28 s
-        ("audio", "bulk", "audio-en", 1),  # from 32 s
+        ("audio", "bulk", "audio-en", 2),  # from 40 s
+        ("thumbnails", "bulk"),
         ("encode", "bulk", 4, rungs),  # from 60 s
         ("encode", "bulk", 5, rungs),
     ]
@@ -116,7 +117,7 @@ def test_a_plan_is_told_as_a_table() -> None:
         "audio-en   stereo    aac    track #1  128 kb/s    English, default\n"
         "\n"
         "7 chunks of video: 4, 8, 16, 32, 60, 2 × 40 s\n"
-        "2 pieces of each sound: 32, 168 s\n"
+        "4 pieces of each sound: 8, 32, 128, 32 s\n"
         "\n"
         "! Surround sound is mixed down to stereo. (downmixed)"
     )
