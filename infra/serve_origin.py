@@ -6,12 +6,16 @@ Importing this module reads nothing; granian calls `create` in each of its worke
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 from granian import Granian
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.common import AbstractServer
 
 from infra.composition import open_blobs, open_catalogue
 from infra.settings import Settings, to_env
@@ -19,6 +23,7 @@ from infra.telemetry import configure_logging
 from origin.app import create_app
 from origin.ports import OriginPorts
 from origin.settings import OriginSettings
+from storage.grants import KeyRing
 
 Application = Callable[
     [
@@ -30,6 +35,9 @@ Application = Callable[
 ]
 
 _DRAIN_S = 10
+_CONNECTIONS = 8192
+_HEADER_TIMEOUT_MS = 30_000
+_SHARED_FOLDER = "_FISHLADDER_ORIGIN_SHARED"  # not a setting: the parent process tells its workers
 
 # granian would write lines of its own form: its loggers are to pass theirs on to ours.
 _ROUTED_IN: dict[str, Any] = {
@@ -45,25 +53,58 @@ def create() -> Application:
     configure_logging(settings.log_level, settings.log_format, service="origin")
     catalogue = open_catalogue(settings)
     return create_app(
-        OriginSettings(cache_bytes=settings.origin_cache_bytes),
+        origin_settings(settings, metrics_folder=_shared_folder()),
         OriginPorts(catalogue=catalogue, blobs=open_blobs(settings), close=catalogue.close),
     )
 
 
+def origin_settings(settings: Settings, *, metrics_folder: Path | None = None) -> OriginSettings:
+    """What the origin takes from the settings of all services."""
+    return OriginSettings(
+        cache_bytes=settings.origin_cache_bytes,
+        disk_cache=settings.origin_disk_cache,
+        disk_cache_bytes=settings.origin_disk_cache_bytes,
+        metrics_folder=metrics_folder,
+        default_visibility=settings.visibility,
+        playback_keys=KeyRing.parse(settings.playback_keys),
+        edge_secret=settings.edge_secret,
+        trusted_proxies=settings.trusted_proxies,
+        edges=tuple((name, url) for name, _, url in (edge.partition("=") for edge in settings.edges)),
+    )
+
+
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; what is being answered then is answered."""
+    """Serve until SIGTERM or SIGINT; what is being answered then is answered. SIGHUP replaces the processes one by one
+    by new ones, and drops no answer either."""
     os.environ.update(to_env(settings))  # the worker processes read it
     configure_logging(settings.log_level, settings.log_format, service="origin")
-    Granian(
-        "infra.serve_origin:create",
+    with tempfile.TemporaryDirectory(prefix="fishladder-origin-") as shared:
+        os.environ[_SHARED_FOLDER] = shared
+        server(settings, "infra.serve_origin:create").serve()
+
+
+def server(settings: Settings, target: str) -> AbstractServer[Any]:
+    """The server of an application of ours, with all that is set for it."""
+    return Granian(
+        target,
         factory=True,
         address=settings.host,
         port=settings.origin_port,
         interface=Interfaces.ASGI,
         workers=settings.origin_workers,
+        backlog=4096,
+        # Connections that are served at once, for each process; more wait in the kernel's queue.
+        backpressure=_CONNECTIONS,
         websockets=False,
+        # Clients that take forever to say what they want are let go.
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS),
         log_level=LogLevels.warning,
         log_dictconfig=_ROUTED_IN,
         respawn_failed_workers=True,
         workers_kill_timeout=_DRAIN_S,
-    ).serve()
+    )
+
+
+def _shared_folder() -> Path | None:
+    folder = os.environ.get(_SHARED_FOLDER)
+    return Path(folder) if folder else None

@@ -18,6 +18,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from storage.errors import InvalidRequest
+from storage.grants import KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
 
 PREFIX = "FISHLADDER_"
@@ -107,6 +108,20 @@ class Settings:
     )
     origin_workers: int = _setting("Processes of the origin", 1)
     origin_cache_bytes: int = _setting("Memory for hot objects, for each process of the origin", 256 * 1024 * 1024)
+    origin_disk_cache: Path | None = _setting("Folder of the origin's second cache tier; unset: memory only", None)
+    origin_disk_cache_bytes: int = _setting("Disk for the origin's second cache tier, all processes", 8 * 1024**3)
+    visibility: Visibility = _setting(
+        "Who may play a video that does not say so itself: public, unlisted or signed", Visibility.PUBLIC
+    )
+    playback_keys: tuple[str, ...] = _setting(
+        "Keys of playback tokens as id:hexadecimal; the first signs, all are believed", (), secret=True
+    )
+    edge_secret: str = _setting(
+        "What edges that check tokens themselves send as Fishladder-Edge; empty: there are none", "", secret=True
+    )
+    edges: tuple[str, ...] = _setting("Edges for content steering as name=URL, best first; empty: no steering", ())
+    edge_purges: tuple[str, ...] = _setting("URLs of caches that purge by tag (Varnish); empty: none", ())
+    plays_kept_days: int = _setting("How long single plays are kept; view counts stay", 90)
     web_libraries: Path = _setting("Folder of the browser libraries (node_modules)", Path("node_modules"))
     max_upload_bytes: int = _setting("Largest upload that is accepted", 1024**4)
 
@@ -139,6 +154,16 @@ class Settings:
         for name in ("workers", "threads", "drain_ms", "origin_cache_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")
+        try:
+            keys = KeyRing.parse(self.playback_keys).keys
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{variable('playback_keys')} must be id:hexadecimal pairs, each of at least 32 digits."
+            ) from error
+        if self.visibility is Visibility.SIGNED and not keys:
+            raise InvalidRequest(f"Signed playback needs {variable('playback_keys')}.")
+        if not all("=http" in edge for edge in self.edges):
+            raise InvalidRequest(f"{variable('edges')} must be name=URL pairs.")
         if not self.lanes:
             raise InvalidRequest(f"{variable('lanes')} names no lane; the lanes are {', '.join(LANES_BY_URGENCY)}.")
 

@@ -1,16 +1,22 @@
-"""What a delivery path names. Here it will also be decided who may have it; until then every published video is public.
+"""What a delivery path names, and who may have it.
 
-A path that cannot be one of ours, an id that does not exist and one that may not be seen answer alike.
+A path that cannot be one of ours, an id that does not exist and one that may not be seen answer alike. Where tokens are in
+use that answer is 403, as an unsigned request for a signed video gets it; where they are not it is 404.
 """
 
 from __future__ import annotations
 
 import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from origin.policy import IMMUTABLE_KINDS, Kind
 from storage.content_types import OCTETS, content_type_of
-from storage.errors import InvalidRequest, NotFound
+from storage.errors import FishladderError, GrantExpired, InvalidRequest, NotAllowed, NotFound
+from storage.grants import MAX_TOKEN_CHARS, KeyRing, PlaybackGrant, Visibility, read_grant
 from storage.ids import VideoId
 from storage.keys import checked
 
@@ -20,7 +26,9 @@ _NAME_OF_KIND: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.INIT, re.compile(r"[a-z0-9][a-z0-9_.\-]*/init-[0-9a-f]{12}\.mp4")),
     (Kind.TILE, re.compile(r"storyboard/[0-9]+-[0-9a-f]{12}\.jpg")),
     (Kind.MANIFEST, re.compile(r".*\.(m3u8|mpd)")),
+    (Kind.DOWNLOAD, re.compile(r"download/(source|[a-z0-9][a-z0-9_.\-]*\.mp4)")),
 )
+_TOKENS_REMEMBERED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +46,26 @@ class Target:
 
 
 def nothing_here() -> NotFound:
-    """The one answer to everything that is not there or not to be seen."""
+    """The one answer to everything that is not there."""
     return NotFound("There is nothing to play here. A video that was just uploaded may need a moment more.")
+
+
+def not_allowed() -> NotAllowed:
+    """The one answer to everything that may not be seen."""
+    return NotAllowed("This needs a link that is signed for it. Ask for one where you found the video.")
+
+
+def split_token(path: str) -> tuple[str | None, str]:
+    """``/t/{token}/v/…`` → the token and ``/v/…``; other paths as they are."""
+    if not path.startswith("/t/"):
+        return None, path
+    token, slash, rest = path[3:].partition("/")
+    return token, slash + rest
+
+
+def token_of_query(query: str) -> str | None:
+    """The playback token in a query string."""
+    return next((value for name, value in parse_qsl(query, max_num_fields=50) if name == "token"), None)
 
 
 def parse_target(path: str) -> Target:
@@ -51,7 +77,61 @@ def parse_target(path: str) -> Target:
         name = checked(parts[3])
     except InvalidRequest as error:
         raise nothing_here() from error
-    if content_type_of(name) == OCTETS:
-        raise nothing_here()
     kind = next((kind for kind, pattern in _NAME_OF_KIND if pattern.fullmatch(name)), Kind.PICTURE)
+    if content_type_of(name) == OCTETS and kind is not Kind.DOWNLOAD:
+        raise nothing_here()
     return Target(VideoId(parts[2]), name, kind)
+
+
+class Access:
+    """Decides from a video's visibility and a token. Tokens that were read are remembered: a player sends one with every
+    segment."""
+
+    def __init__(self, keys: KeyRing, default: Visibility, clock: Callable[[], float] = time.time):
+        self._keys = keys
+        self._default = default
+        self._clock = clock
+        self._grants: OrderedDict[str, PlaybackGrant] = OrderedDict()
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._keys.keys)
+
+    def refusal(self) -> FishladderError:
+        """What answers for a video that is not there, or not for whoever asks."""
+        return not_allowed() if self.in_use else nothing_here()
+
+    def is_open(self, visibility: Visibility | None) -> bool:
+        """Whether a video is to be had without a token."""
+        return (visibility or self._default) is not Visibility.SIGNED
+
+    def check(self, token: str | None, video: str, address: str | None, scope: str = "play") -> None:
+        """Raises `NotAllowed` or `GrantExpired` unless ``token`` opens ``video`` for ``address`` now."""
+        if not self.in_use or token is None or not self.allows(token, video, address, scope):
+            raise self.refusal()
+
+    def allows(self, token: str, video: str, address: str | None, scope: str = "play") -> bool:
+        """Raises `GrantExpired` for a token that was good before."""
+        now_s = self._clock()
+        grant = self._grants.get(token)
+        if grant is None:
+            grant = self._read(token, now_s)
+            if grant is None:
+                return False
+        elif grant.expires_at_s <= now_s:
+            raise GrantExpired
+        return grant.allows(video, now_s, address, scope)
+
+    def _read(self, token: str, now_s: float) -> PlaybackGrant | None:
+        if len(token) > MAX_TOKEN_CHARS:
+            return None
+        try:
+            grant = read_grant(token, self._keys, now_s)
+        except GrantExpired:
+            raise
+        except NotAllowed:
+            return None
+        self._grants[token] = grant
+        if len(self._grants) > _TOKENS_REMEMBERED:
+            self._grants.popitem(last=False)
+        return grant

@@ -6,17 +6,22 @@ No framework on purpose: this is the path of every byte that is watched, and per
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from origin.access import nothing_here
+from origin.access import Access, nothing_here
 from origin.delivery import Delivery
+from origin.disk import DiskCache
+from origin.hot import HotAnswers
+from origin.hotpath import HotPath
 from origin.lookup import NameLookup
 from origin.messages import (
     ASGIApp,
+    ClientTooSlow,
     Headers,
     Receive,
     Request,
@@ -29,9 +34,16 @@ from origin.messages import (
     send_response,
 )
 from origin.metrics import OriginMetrics
-from origin.objects import ObjectReader
+from origin.objects import ObjectReader, Overloaded
 from origin.ports import OriginPorts
-from origin.problems import InternalError, MethodNotAllowed, RangeNotSatisfiable, problem
+from origin.problems import (
+    HeadersTooLarge,
+    InternalError,
+    MethodNotAllowed,
+    RangeNotSatisfiable,
+    UrlTooLong,
+    problem,
+)
 from origin.settings import OriginSettings
 from storage.errors import FishladderError
 
@@ -48,39 +60,86 @@ class _Origin:
         self._settings = settings
         self._ports = ports
         self._common = common_headers(settings)
-        self._metrics = OriginMetrics()
+        self._metrics = OriginMetrics(settings.metrics_folder)
+        self._under_way = 0
         # Apart from each other, so that a store that hangs does not keep names from being looked up.
         self._store_threads = ThreadPoolExecutor(settings.store_threads, thread_name_prefix="origin-store")
         self._catalogue_threads = ThreadPoolExecutor(settings.catalogue_threads, thread_name_prefix="origin-catalogue")
+        self._access = Access(settings.playback_keys, settings.default_visibility)
+        hot = HotAnswers()
+        self._hot_path = HotPath(
+            hot,
+            self._access,
+            self._metrics,
+            report=self._take_report,
+            behind_proxies=bool(settings.trusted_proxies),
+            client_timeout_s=settings.client_timeout_s,
+        )
+        disk = settings.disk_cache
+        objects = ObjectReader(
+            ports.blobs,
+            self._store_threads,
+            self._metrics,
+            cache_bytes=settings.cache_bytes,
+            queue=settings.store_queue,
+            disk=DiskCache(disk, settings.disk_cache_bytes) if disk is not None else None,
+            gone=hot.forget,
+        )
         self._delivery = Delivery(
             NameLookup(ports.catalogue, self._catalogue_threads, settings),
-            ObjectReader(ports.blobs, self._store_threads, settings.cache_bytes, self._metrics),
+            objects,
+            self._access,
+            hot,
             self._common,
+            edge_secret=settings.edge_secret,
+            edges=settings.edges,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "http":
+            if not await self._hot_path.answer(scope, send):
+                await self._serve(scope, send)
+        elif scope["type"] == "lifespan":
             await self._live(receive, send)
-        elif scope["type"] == "http":
-            await self._serve(read_request(scope), send)
         else:
             raise RuntimeError(f"the origin does not speak {scope['type']}")
 
-    async def _serve(self, request: Request, send: Send) -> None:
-        started = time.perf_counter()
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        began = time.perf_counter()
+        self._under_way += 1
+        self._metrics.gauge("answers_under_way", self._under_way)
+        request = Request(method=scope["method"], path=scope["path"])
         kind = "none"
         try:
-            response, kind = await self._route(request)
-        except FishladderError as error:
-            response = self._problem(error)
-        except Exception:
-            log.exception("request_failed", method=request.method, path=request.path)
-            response = self._problem(InternalError())
-        seconds = time.perf_counter() - started
-        sent_bytes = 0 if request.method == "HEAD" else len(response.body)
-        self._metrics.requests.labels(kind, response.status).inc()
-        self._metrics.sent_bytes.labels(kind).inc(sent_bytes)
-        self._metrics.answer_seconds.labels(kind).observe(seconds)
+            try:
+                self._check_limits(scope)
+                request = read_request(scope, self._settings.trusted_proxies)
+                response, kind = await self._route(request)
+            except FishladderError as error:
+                response = self._problem(error)
+            except Exception:
+                log.exception("request_failed", method=request.method, path=request.path)
+                response = self._problem(InternalError())
+            self._tell(request, response, kind, time.perf_counter() - began)
+            await self._send(send, request, response)
+        finally:
+            self._under_way -= 1
+            self._metrics.gauge("answers_under_way", self._under_way)
+
+    def _check_limits(self, scope: Scope) -> None:
+        """Before anything is done for a request."""
+        if self._under_way > self._settings.concurrency:
+            raise Overloaded(retry_after_s=1)
+        if len(scope["path"]) + len(scope.get("query_string", b"")) > self._settings.url_bytes:
+            raise UrlTooLong
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > self._settings.header_bytes:
+            raise HeadersTooLarge
+
+    def _tell(self, request: Request, response: Response, kind: str, seconds: float) -> None:
+        sent_bytes = 0 if request.method == "HEAD" else response.sent_bytes
+        self._metrics.count_answer(kind, response.status, seconds, sent_bytes)
+        if response.status < 500 and not _tells_all():
+            return
         tell = log.warning if response.status >= 500 else log.debug
         tell(
             "request_answered",
@@ -90,7 +149,21 @@ class _Origin:
             sent_bytes=sent_bytes,
             seconds=round(seconds, 6),
         )
-        await send_response(send, request, response)
+
+    async def _send(self, send: Send, request: Request, response: Response) -> None:
+        """What goes wrong now can only be shown by ending the connection before the length that was promised."""
+        try:
+            await send_response(send, request, response, self._settings.client_timeout_s)
+        except ClientTooSlow:
+            self._metrics.count("cut_clients")
+            log.info("client_too_slow", path=request.path)
+            raise
+        except FishladderError as error:
+            log.warning("answer_broken_off", path=request.path, reason=error.code)
+            raise
+
+    def _take_report(self, scope: Scope, video: str, sent_bytes: int) -> None:
+        pass
 
     async def _route(self, request: Request) -> tuple[Response, str]:
         """The answer and the kind that it is counted under."""
@@ -160,6 +233,7 @@ class _Origin:
                 self._store_threads.shutdown(wait=False, cancel_futures=True)
                 self._catalogue_threads.shutdown(wait=False, cancel_futures=True)
                 self._ports.close()
+                self._metrics.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -168,9 +242,17 @@ def common_headers(settings: OriginSettings) -> Headers:
     """What pages of other sites need to play from here, on every answer: a player has to see errors too."""
     return [
         header("access-control-allow-origin", settings.cors_origin),
-        header("access-control-expose-headers", "Content-Length, Content-Range, ETag, Date"),
+        header("access-control-expose-headers", "Content-Length, Content-Range, ETag, Date, Retry-After"),
         header("timing-allow-origin", settings.cors_origin),
         # Pages that isolate themselves (COEP) load only what says that it may be loaded.
         header("cross-origin-resource-policy", "cross-origin"),
         header("x-content-type-options", "nosniff"),
     ]
+
+
+def _tells_all() -> bool:
+    """Whether debug lines are written at all: building one costs more than answering."""
+    return _tells_debug.isEnabledFor(logging.DEBUG)
+
+
+_tells_debug = logging.getLogger(__name__)

@@ -19,8 +19,10 @@ class ByteCache(Generic[V]):
     """Segmented LRU. What was asked for once is on probation; asked for again it is protected. Evicted is the longest
     unused on probation first, so somebody who reads a whole film once does not wash out what many watch."""
 
-    def __init__(self, capacity_bytes: int):
+    def __init__(self, capacity_bytes: int, *, evicted: Callable[[str], None] = lambda _: None):
+        """``evicted`` is told each key that is no longer kept."""
         self._capacity_bytes = capacity_bytes
+        self._evicted = evicted
         self._protected_capacity = int(capacity_bytes * _PROTECTED_SHARE)
         self._probation: OrderedDict[str, tuple[V, int]] = OrderedDict()
         self._protected: OrderedDict[str, tuple[V, int]] = OrderedDict()
@@ -51,6 +53,9 @@ class ByteCache(Generic[V]):
         while self.held_bytes > self._capacity_bytes:
             self._evict()
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._protected or key in self._probation
+
     def __len__(self) -> int:
         return len(self._probation) + len(self._protected)
 
@@ -63,12 +68,13 @@ class ByteCache(Generic[V]):
 
     def _evict(self) -> None:
         if self._probation:
-            _, (_, size_bytes) = self._probation.popitem(last=False)
+            key, (_, size_bytes) = self._probation.popitem(last=False)
         else:
-            _, (_, size_bytes) = self._protected.popitem(last=False)
+            key, (_, size_bytes) = self._protected.popitem(last=False)
             self._protected_bytes -= size_bytes
         self.held_bytes -= size_bytes
         self.evictions += 1
+        self._evicted(key)
 
     def _forget(self, key: str) -> None:
         entry = self._probation.pop(key, None)

@@ -2,102 +2,209 @@
 
 from __future__ import annotations
 
+import hmac
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import structlog
 
-from origin.access import Target, nothing_here, parse_target
-from origin.lookup import NameLookup
+from origin.access import Access, Target, nothing_here, parse_target
+from origin.arriving import Arriving
+from origin.hot import Hot, HotAnswers, prepare
+from origin.lookup import NameLookup, Published
 from origin.messages import Headers, Request, Response, header
-from origin.objects import ObjectReader, Representation, StoredObject, content_type_in_asset
-from origin.policy import accepts_gzip, cache_control, is_unchanged
+from origin.objects import ObjectReader, OnDisk, StoredObject, content_type_in_asset, etag_of
+from origin.policy import Kind, accepts_gzip, cache_control, for_one_viewer, is_unchanged
 from origin.problems import RangeNotSatisfiable
 from origin.ranges import ByteRange, if_range_holds, resolve_range
+from origin.views import View, ViewCache, parse_view
 from storage.errors import NotFound
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """An object with what is said about it."""
+class _Described:
+    """An object, what is sent of it being known, with what is said about it."""
 
-    stored: StoredObject
+    found: StoredObject | Arriving | OnDisk
     content_type: str
-    cache_control: str
+    headers: Headers
 
 
 class Delivery:
     """``common``: headers that every answer carries."""
 
-    def __init__(self, lookup: NameLookup, objects: ObjectReader, common: Headers):
+    def __init__(
+        self,
+        lookup: NameLookup,
+        objects: ObjectReader,
+        access: Access,
+        hot: HotAnswers,
+        common: Headers,
+        *,
+        edge_secret: str = "",
+        edges: tuple[tuple[str, str], ...] = (),
+    ):
         self._lookup = lookup
         self._objects = objects
+        self._access = access
+        self._hot = hot
         self._common = common
+        self._edge_secret = edge_secret.encode()
+        self._edges = edges
+        self._views = ViewCache()
+
+    async def authorize(self, target: Target, request: Request, scope: str = "play") -> Published:
+        """What is known of the target, if whoever asks may have it. Raises `NotAllowed` or `NotFound`."""
+        try:
+            published = await self._lookup.find(target.video, None if target.in_asset else target.name)
+        except NotFound as error:
+            if request.token is not None and self._access.in_use:
+                # Who has a token for it may know that it is gone; all others learn nothing.
+                self._access.check(request.token, target.video, request.address, scope)
+                raise
+            raise self._access.refusal() from error
+        if not (self._access.is_open(published.visibility) and scope == "play") and not self._is_edge(request):
+            self._access.check(request.token, target.video, request.address, scope)
+        return published
 
     async def answer(self, request: Request) -> tuple[Response, Target]:
         """Raises `FishladderError`s, to be answered as problems."""
         target = parse_target(request.path)
-        found = await self._find(target)
-        return respond(request, found, self._common), target
+        published = await self.authorize(target, request)
+        view = parse_view(target.name, request, self._edges) if target.kind is Kind.MANIFEST else None
+        described = await self._find(target, published, request, view)
+        return await self._respond(request, described), target
 
-    async def _find(self, target: Target) -> _Found:
+    def _is_edge(self, request: Request) -> bool:
+        sent = (request.edge or "").encode()
+        return bool(self._edge_secret) and hmac.compare_digest(sent, self._edge_secret)
+
+    async def _find(self, target: Target, published: Published, request: Request, view: View | None) -> _Described:
         if target.in_asset:
-            asset = await self._lookup.asset(target.video)
-            key, content_type, immutable = f"{asset}/{target.name}", content_type_in_asset(target.name), True
+            key, content_type = f"{published.asset}/{target.name}", content_type_in_asset(target.name)
+        elif published.name is not None:
+            key, content_type = published.name.key, published.name.content_type
         else:
-            name = await self._lookup.published(target.video, target.name)
-            key, content_type, immutable = name.key, name.content_type, name.immutable
+            raise nothing_here()
         try:
-            stored = await self._objects.read(key)
+            found = await (self._objects.open(key) if target.in_asset else self._objects.read(key))
         except NotFound as error:
             if not target.in_asset:
                 # Manifests go last and name only what is stored, so this is a loss and not a mistyped address.
                 log.error("published_object_missing", video_id=target.video, name=target.name)
             raise nothing_here() from error
-        policy = cache_control(target.kind, immutable=immutable, body=stored.plain.body)
-        return _Found(stored, content_type, policy)
+        is_open = self._access.is_open(published.visibility)
+        body = found.plain.body if isinstance(found, StoredObject) else b""
+        immutable = published.name is not None and not target.in_asset and published.name.immutable
+        kept = cache_control(target.kind, immutable=immutable, body=body)
+        headers = [
+            header("content-type", content_type),
+            header("cache-control", kept if is_open or self._is_edge(request) else for_one_viewer(kept)),
+            header("surrogate-key", f"{target.video} {target.video}/{target.kind}"),
+            header("accept-ranges", "bytes"),
+            *self._common,
+        ]
+        if isinstance(found, StoredObject):
+            if view is not None:
+                found = self._views.get(key, view, found)
+            if found.zipped is not None:
+                headers.append(header("vary", "Accept-Encoding"))
+            if view is None and not self._is_edge(request) and self._objects.held(key):
+                self._heat(target, published, key, found, headers, is_open=is_open)
+        return _Described(found, content_type, headers)
+
+    def _heat(
+        self, target: Target, published: Published, key: str, found: StoredObject, headers: Headers, *, is_open: bool
+    ) -> None:
+        hot = prepare(
+            kind=target.kind.value,
+            video=target.video,
+            public=is_open,
+            fresh_until_s=published.fresh_until_s,
+            stored=found,
+            headers=headers,
+        )
+        self._hot.put(f"/v/{target.video}/{target.name}", key, hot)
+
+    async def _respond(self, request: Request, described: _Described) -> Response:
+        found, headers = described.found, described.headers
+        if isinstance(found, StoredObject):
+            return respond_stored(request, found, headers)
+        etag = header("etag", etag_of(found.key))
+        if is_unchanged(request.if_none_match, etag[1].decode()):
+            return Response(status=304, headers=_of_304([*headers, etag]))
+        ranges = _ranges(request, found.size_bytes, etag[1].decode())
+        if ranges is None and isinstance(found, OnDisk) and request.can_send_files:
+            headers = [*headers, etag, header("content-length", found.size_bytes)]
+            return Response(status=200, headers=headers, path=found.path, length=found.size_bytes)
+        if ranges is not None and len(ranges) != 1:
+            # Several ranges, or none: rare enough to wait for all of it.
+            whole = await self._objects.read(found.key)
+            return respond_stored(request, whole, headers)
+        part = ranges[0] if ranges else ByteRange(0, found.size_bytes)
+        headers = [*headers, etag, header("content-length", len(part))]
+        if ranges:
+            headers.append(header("content-range", part.content_range(found.size_bytes)))
+        if isinstance(found, OnDisk):
+            body = await self._objects.read_file(found, part.start, part.stop)
+            return Response(status=206 if ranges else 200, headers=headers, body=body)
+        pieces: AsyncIterator[bytes] = found.read(part.start, part.stop)
+        return Response(status=206 if ranges else 200, headers=headers, pieces=pieces, length=len(part))
 
 
-def respond(request: Request, found: _Found, common: Headers) -> Response:
-    """The answer to a GET or HEAD of an object that is there."""
-    # "A server MUST ignore a Range header field received with a request method that is unrecognized or for which range
-    # handling is not defined": it is for GET only. A part of a compressed body helps nobody, so ranges are of the plain.
+def respond_hot(request: Request, hot: Hot) -> Response:
+    """The answer to a GET of an object that is hot, where it is not the whole object."""
+    return respond_stored(request, hot.stored, hot.headers)
+
+
+def respond_stored(request: Request, stored: StoredObject, headers: Headers) -> Response:
+    """The answer to a GET or HEAD of an object that is in memory; ``headers`` without tag and length."""
+    headers = [pair for pair in headers if pair[0] != b"etag"]
+    # A part of a compressed body helps nobody, so ranges are of the plain.
     asked = request.range if request.method == "GET" else None
-    zipped = found.stored.zipped if asked is None and accepts_gzip(request.accept_encoding) else None
-    sent = zipped or found.stored.plain
-    headers = [
-        header("etag", sent.etag),
-        header("cache-control", found.cache_control),
-        *common,
-    ]
-    if found.stored.zipped is not None:
-        headers.append(header("vary", "Accept-Encoding"))
+    zipped = stored.zipped if asked is None and accepts_gzip(request.accept_encoding) else None
+    sent = zipped or stored.plain
+    headers.append(header("etag", sent.etag))
     if is_unchanged(request.if_none_match, sent.etag):
-        return Response(status=304, headers=headers)
-    headers.append(header("accept-ranges", "bytes"))
-    ranges = resolve_range(asked, len(sent.body)) if if_range_holds(request.if_range, sent.etag) else None
+        return Response(status=304, headers=_of_304(headers))
+    ranges = _ranges(request, len(sent.body), sent.etag)
     if ranges is not None:
-        return _partial(sent, found.content_type, ranges, headers)
-    headers += [header("content-type", found.content_type), header("content-length", len(sent.body))]
+        return _partial(sent.body, sent.etag, ranges, headers)
+    headers.append(header("content-length", len(sent.body)))
     if zipped is not None:
         headers.append(header("content-encoding", "gzip"))
     return Response(status=200, headers=headers, body=sent.body)
 
 
-def _partial(sent: Representation, content_type: str, ranges: tuple[ByteRange, ...], headers: Headers) -> Response:
-    size = len(sent.body)
+def _ranges(request: Request, size: int, etag: str) -> tuple[ByteRange, ...] | None:
+    # "A server MUST ignore a Range header field received with a request method that is unrecognized or for which range
+    # handling is not defined": it is for GET only.
+    if request.method != "GET" or not if_range_holds(request.if_range, etag):
+        return None
+    return resolve_range(request.range, size)
+
+
+def _of_304(headers: Headers) -> Headers:
+    """A 304 says what caches keep anew, and nothing of a body that it does not have."""
+    return [pair for pair in headers if pair[0] not in (b"content-type", b"accept-ranges")]
+
+
+def _partial(body: bytes, etag: str, ranges: tuple[ByteRange, ...], headers: Headers) -> Response:
+    size = len(body)
     if not ranges:
         raise RangeNotSatisfiable(size_bytes=size)
     if len(ranges) == 1:
-        body = sent.body[ranges[0].start : ranges[0].stop]
-        own = [header("content-type", content_type), header("content-range", ranges[0].content_range(size))]
-    else:
-        # From the tag, so that the same request has the same answer; bytes do not contain their own digest.
-        boundary = sent.etag.strip('"')
-        body = _multipart(sent.body, content_type, ranges, boundary)
-        own = [header("content-type", f"multipart/byteranges; boundary={boundary}")]
-    return Response(status=206, headers=[*headers, *own, header("content-length", len(body))], body=body)
+        part = body[ranges[0].start : ranges[0].stop]
+        own = [header("content-range", ranges[0].content_range(size)), header("content-length", len(part))]
+        return Response(status=206, headers=[*headers, *own], body=part)
+    content_type = next(value for name, value in headers if name == b"content-type").decode()
+    # From the tag, so that the same request has the same answer; bytes do not contain their own digest.
+    boundary = "fishladder-" + etag.strip('"')
+    part = _multipart(body, content_type, ranges, boundary)
+    own = [header("content-type", f"multipart/byteranges; boundary={boundary}"), header("content-length", len(part))]
+    return Response(status=206, headers=[*(pair for pair in headers if pair[0] != b"content-type"), *own], body=part)
 
 
 def _multipart(body: bytes, content_type: str, ranges: tuple[ByteRange, ...], boundary: str) -> bytes:

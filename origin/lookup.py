@@ -16,6 +16,7 @@ from origin.cache import SingleFlight
 from origin.ports import PublishedNames
 from origin.settings import OriginSettings
 from storage.errors import NotFound, Unavailable
+from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
 
@@ -23,7 +24,15 @@ log = structlog.get_logger(__name__)
 
 _ANY_NAME = "master.m3u8"  # every playable video has it; asked for where only the asset matters
 
-Published = tuple[AssetId, PublishedName | None]
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What the catalogue says of a video's public name. ``fresh_until_s`` is on the monotonic clock."""
+
+    asset: AssetId
+    name: PublishedName | None
+    visibility: Visibility | None
+    fresh_until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +56,10 @@ class NameLookup:
         self._remembered: OrderedDict[tuple[VideoId, str], _Remembered] = OrderedDict()
         self._flights: SingleFlight[Published | None] = SingleFlight()
 
-    async def asset(self, video: VideoId) -> AssetId:
-        """The asset that ``video`` plays. Raises `NotFound`."""
-        return (await self._published(video, _ANY_NAME))[0]
-
-    async def published(self, video: VideoId, name: str) -> PublishedName:
-        """What answers for a public name. Raises `NotFound`."""
-        _, found = await self._published(video, name)
-        if found is None:
-            raise nothing_here()
-        return found
-
-    async def _published(self, video: VideoId, name: str) -> Published:
+    async def find(self, video: VideoId, name: str | None = None) -> Published:
+        """What is published under ``name``, or only what is known of the video. Raises `NotFound` for a video that does
+        not play; a name that is absent is None."""
+        name = name if name is not None else _ANY_NAME
         key = (video, name)
         known = self._remembered.get(key)
         if known is not None and self._clock() - known.at_s < self._settings.lookup_ttl_s:
@@ -74,14 +75,18 @@ class NameLookup:
 
     async def _ask(self, video: VideoId, name: str) -> Published | None:
         asked_at_s = self._clock()
-        published: Published | None
-        try:
-            loop = asyncio.get_running_loop()
-            published = await loop.run_in_executor(self._threads, self._catalogue.published, video, name)
-        except NotFound:
-            published = None
+        loop = asyncio.get_running_loop()
+        published = await loop.run_in_executor(self._threads, self._ask_catalogue, video, name, asked_at_s)
         self._remember((video, name), _Remembered(published, asked_at_s))
         return published
+
+    def _ask_catalogue(self, video: VideoId, name: str, asked_at_s: float) -> Published | None:
+        try:
+            asset, found = self._catalogue.published(video, name)
+            visibility = self._catalogue.visibility(video)
+        except NotFound:
+            return None
+        return Published(asset, found, visibility, asked_at_s + self._settings.lookup_ttl_s)
 
     def _remember(self, key: tuple[VideoId, str], found: _Remembered) -> None:
         self._remembered[key] = found

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     TILE = "tile"
     MANIFEST = "manifest"
     PICTURE = "picture"  # poster, storyboard list
+    DOWNLOAD = "download"
 
 
 IMMUTABLE_KINDS = frozenset({Kind.SEGMENT, Kind.INIT, Kind.TILE})
@@ -40,6 +41,11 @@ def cache_control(kind: Kind, *, immutable: bool, body: bytes) -> str:
     if immutable or kind in IMMUTABLE_KINDS:
         return IMMUTABLE
     return _manifest_cache_control(body) if kind is Kind.MANIFEST else FINISHED
+
+
+def for_one_viewer(cache_control: str) -> str:
+    """The same for a video that needs a token: caches that do not check tokens must not keep it."""
+    return cache_control.replace("public", "private", 1)
 
 
 def error_cache_control(status: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.blobs import BlobStore
+from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
 
@@ -16,6 +17,10 @@ class PublishedNames(Protocol):
 
     def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
         """See `storage.catalogue.Videos.published`."""
+        ...
+
+    def visibility(self, video: VideoId) -> Visibility | None:
+        """Who may play a video; None: as the default says."""
         ...
 
     def check(self) -> None: ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 
-from origin.access import nothing_here
 from origin.messages import Headers, Response, header, json_response
 from origin.policy import error_cache_control
 from storage.errors import (
@@ -39,13 +38,27 @@ class RangeNotSatisfiable(InvalidRequest):
     code = "range_not_satisfiable"
 
 
+class UrlTooLong(InvalidRequest):
+    """This address is longer than any of ours."""
+
+    code = "url_too_long"
+
+
+class HeadersTooLarge(InvalidRequest):
+    """There are more headers than are read here."""
+
+    code = "headers_too_large"
+
+
 STATUS: dict[type[FishladderError], int] = {
     Rejected: 400,
     InvalidRequest: 400,
     MethodNotAllowed: 405,
     TooLarge: 413,
     RangeNotSatisfiable: 416,
-    NotAllowed: 404,  # as if it did not exist
+    NotAllowed: 403,
+    UrlTooLong: 414,
+    HeadersTooLarge: 431,
     NotFoundOrConflict: 404,
     Conflict: 409,
     Unavailable: 503,
@@ -63,7 +76,6 @@ def status_of(error: FishladderError) -> int:
 def problem(error: FishladderError, headers: Headers) -> Response:
     """The answer to ``error``, with ``headers`` besides its own."""
     status = status_of(error)
-    shown = nothing_here() if isinstance(error, NotAllowed) else error
     own = [header("cache-control", error_cache_control(status))]
     if isinstance(error, Unavailable):
         own.append(header("retry-after", max(1, math.ceil(error.retry_after_s or 1))))
@@ -73,7 +85,7 @@ def problem(error: FishladderError, headers: Headers) -> Response:
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "code": shown.code,
-        "detail": shown.sentence,
+        "code": error.code,
+        "detail": error.sentence,
     }
     return json_response(status, body, content_type="application/problem+json", headers=own + headers)

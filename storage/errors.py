@@ -7,6 +7,7 @@
     │   ├── InvalidRequest            400-like: the request itself is wrong
     │   ├── TooLarge                  over a limit
     │   ├── NotAllowed                who asks may not
+    │   │   └── GrantExpired              a playback grant that was good before
     │   ├── UnsupportedSource         not video, or of a kind we refuse
     │   ├── DamagedSource             video, but nothing of it can be decoded
     │   └── UploadTerminated          the upload was ended by its owner
@@ -71,6 +72,12 @@ class NotAllowed(Rejected):
     """You may not do this."""
 
     code = "not_allowed"
+
+
+class GrantExpired(NotAllowed):
+    """This link to play has expired; ask for a new one where you got it."""
+
+    code = "grant_expired"
 
 
 class UnsupportedSource(Rejected):

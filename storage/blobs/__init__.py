@@ -112,3 +112,7 @@ class StreamingReads(Protocol):
     def open(self, key: str, start: int = 0) -> BinaryIO:
         """The object's bytes from ``start`` on, as they come."""
         ...
+
+    def open_sized(self, key: str) -> tuple[int, BinaryIO]:
+        """How many bytes the object has, and they as they come: one question to the store for both."""
+        ...

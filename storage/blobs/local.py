@@ -73,6 +73,10 @@ class LocalBlobs:
             file.seek(start)
             return file
 
+    def open_sized(self, key: str) -> tuple[int, BinaryIO]:
+        file = self.open(key)
+        return os.fstat(file.fileno()).st_size, file
+
     def download(self, key: str, path: Path) -> None:
         with _translated(key), self.open(key) as source, written_whole(path) as file:
             shutil.copyfileobj(source, file, 1024 * 1024)

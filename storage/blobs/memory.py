@@ -79,6 +79,10 @@ class MemoryBlobs:
             raise beyond_the_end(key, start)
         return io.BytesIO(data[start:])
 
+    def open_sized(self, key: str) -> tuple[int, BinaryIO]:
+        data = self._object(key).data
+        return len(data), io.BytesIO(data)
+
     def download(self, key: str, path: Path) -> None:
         data = self._object(key).data
         with written_whole(path) as file:

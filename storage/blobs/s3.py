@@ -95,13 +95,16 @@ class S3Blobs:
 
     def get_range(self, key: str, start: int, stop: int) -> bytes:
         checked_range(start, stop)
-        with self._open(key, f"bytes={start}-{stop - 1}", start) as body:
+        with self._open(key, f"bytes={start}-{stop - 1}", start)[1] as body:
             return body.read()
 
     def open(self, key: str, start: int = 0) -> BinaryIO:
         if start < 0:
             raise beyond_the_end(key, start)
-        return self._open(key, f"bytes={start}-" if start else None, start)
+        return self._open(key, f"bytes={start}-" if start else None, start)[1]
+
+    def open_sized(self, key: str) -> tuple[int, BinaryIO]:
+        return self._open(key, None, 0)
 
     def download(self, key: str, path: Path) -> None:
         with written_whole(path) as file, translated(checked(key)):
@@ -196,14 +199,15 @@ class S3Blobs:
                 for found in page.get("Uploads", ()):
                     yield found["Key"], found["UploadId"]
 
-    def _open(self, key: str, bytes_range: str | None, start: int) -> BinaryIO:
+    def _open(self, key: str, bytes_range: str | None, start: int) -> tuple[int, BinaryIO]:
+        """How many bytes come, and they."""
         wanted: Any = {"Range": bytes_range} if bytes_range else {}
         with translated(checked(key)):
             found = self._client.get_object(Bucket=self._bucket, Key=key, **wanted)
         if bytes_range and found["ResponseMetadata"]["HTTPStatusCode"] != 206:
             found["Body"].close()
             raise StoreUnavailable("The object store ignores byte ranges.", key=key)
-        return S3Body(key, found["Body"]).buffered()
+        return found["ContentLength"], S3Body(key, found["Body"]).buffered()
 
     def _delete_all(self, keys: Sequence[str]) -> int:
         if not keys:

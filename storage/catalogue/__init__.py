@@ -15,6 +15,7 @@ from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Se
 from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
 from storage.media.source import Note, Source
+from storage.plays import Plays, Visibilities
 
 # --- uploads ---------------------------------------------------------------------------------------------------------
 
@@ -352,7 +353,7 @@ class Jobs(Protocol):
     def forget_doomed(self, ids: tuple[int, ...]) -> None: ...
 
 
-class Catalogue(Uploads, Videos, Jobs, Protocol):
+class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Protocol):
     """All of it, as one adapter gives it."""
 
     def check(self) -> None:

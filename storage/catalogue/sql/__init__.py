@@ -16,13 +16,14 @@ from storage.catalogue.sql.schema import create_schema, schema_is_current
 from storage.catalogue.sql.sweeps import SqlSweeps
 from storage.catalogue.sql.uploads import SqlUploads
 from storage.catalogue.sql.videos import SqlVideos
+from storage.catalogue.sql.viewing import SqlViewing
 from storage.errors import CatalogueUnavailable
 from storage.fairness import FairPolicy
 
 __all__ = ["SqlCatalogue"]
 
 
-class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps):
+class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlViewing):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
     def __init__(self, database: Database, *, policy: FairPolicy | None = None) -> None:

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from storage.catalogue.sql.engine import Database, open_engine
-from storage.catalogue.sql.tables import metadata
+from storage.catalogue.sql.viewing_tables import metadata
 
 _SCRIPTS = Path(__file__).parent.parent / "migrations"
 _MIGRATION_LOCK = 0x66697369

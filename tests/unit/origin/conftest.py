@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from origin.settings import OriginSettings
 from storage.blobs.memory import MemoryBlobs
 from storage.content_types import content_type_of
 from storage.errors import FishladderError, NotFound
+from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
 from storage.keys import hash12, versioned_name
@@ -32,6 +34,7 @@ class FakeCatalogue:
         self.asset = ASSET
         self.asked: Counter[str] = Counter()
         self.failure: FishladderError | None = None
+        self.visible: Visibility | None = None
 
     def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
         self.asked[name] += 1
@@ -40,6 +43,9 @@ class FakeCatalogue:
         if video != VIDEO or not self.names:
             raise NotFound
         return self.asset, self.names.get(name)
+
+    def visibility(self, video: VideoId) -> Visibility | None:
+        return self.visible
 
     def check(self) -> None:
         if self.failure is not None:
@@ -56,12 +62,12 @@ class CountingBlobs(MemoryBlobs):
         self.gate.set()
         self.failure: FishladderError | None = None
 
-    def get(self, key: str) -> bytes:
+    def open_sized(self, key: str) -> tuple[int, BinaryIO]:
         self.reads[key] += 1
         assert self.gate.wait(10)
         if self.failure is not None:
             raise self.failure
-        return super().get(key)
+        return super().open_sized(key)
 
     def check(self) -> None:
         if self.failure is not None:
