@@ -69,7 +69,7 @@ lock: $(STAMPS)/dev ## Compile requirements/*.in, package.json and the settings 
 		$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
 			requirements/$$name.in --output-file requirements/$$name.txt; \
 	done
-	@$$(infra/dev/find-npm $(BIN)) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+	@infra/dev/npm $(PY) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 	@$(PY) -m infra.dev.strip_lock requirements/*.txt package-lock.json
 	@$(PY) -m infra.dev.settings_page
 
@@ -101,7 +101,7 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/project
 
 node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 	@echo "Installing browser libraries (once) …"
-	@$$(infra/dev/find-npm $(BIN)) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@infra/dev/npm $(PY) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 browser:
