@@ -74,14 +74,13 @@ async def _upload(ports: Ports, film: bytes, deferred: bool, part_bytes: int, at
         if attempt.ending in ("whole", "chunked", "breaks"):
             assert known == min(len(film), known)
             assert known >= durable
+    assert all(part.size_bytes >= part_bytes for part in ports.catalogue.upload(upload).parts[:-1])
     last = await patch(app, url, known, film[known:], upload_length=str(len(film)))
     assert last.status == 204
     assert ports.blobs.get(source_key(video)) == film
     assert ports.catalogue.video(video).state is VideoState.INSPECTING
     assert len(ports.catalogue.jobs(video=video)) == 1
     assert [blob.key for blob in ports.blobs.list("")] == [source_key(video)]
-    parts = ports.catalogue.upload(upload).parts
-    assert all(part.size_bytes >= part_bytes for part in parts[:-1])
 
 
 async def _attempt(app: ASGIApp, url: str, offset: int, body: bytes, attempt: Attempt) -> None:

@@ -607,6 +607,56 @@ def test_memory_stays_bounded_while_the_store_is_slow(ports: Ports) -> None:
     run(test())
 
 
+def test_the_offset_counts_no_part_whose_forerunner_is_still_in_flight(ports: Ports) -> None:
+    async def test() -> None:
+        app = small_app(ports)
+        url = (await create(app, 200)).fields["location"]
+        loop = asyncio.get_running_loop()
+        gate, second_is_stored = asyncio.Event(), asyncio.Event()
+        original = ports.blobs.put_part
+
+        def first_is_slow(key: str, multipart_id: str, number: int, data: bytes) -> Any:
+            if number == 1:
+                asyncio.run_coroutine_threadsafe(gate.wait(), loop).result()
+            part = original(key, multipart_id, number, data)
+            if number == 2:
+                loop.call_soon_threadsafe(second_is_stored.set)
+            return part
+
+        ports.blobs.put_part = first_is_slow  # type: ignore[method-assign]
+        running = asyncio.create_task(patch(app, url, 0, FILM[:128]))
+        await second_is_stored.wait()
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        assert ports.catalogue.upload(id_of(url)).offset_bytes == 0
+        gate.set()
+        assert (await running).status == 204
+        assert [part.number for part in ports.catalogue.upload(id_of(url)).parts] == [1, 2]
+
+    run(test())
+
+
+def test_a_writer_that_lost_its_lease_writes_nothing_more(ports: Ports) -> None:
+    async def test() -> None:
+        app = small_app(ports, lease_beat_s=10.0)
+        created = await create(app, 200)
+        url = created.fields["location"]
+        sending = Sending([FILM[:100]], hold=asyncio.Event())
+        zombie = asyncio.create_task(patch(app, url, 0, sending))
+        while ports.catalogue.upload(id_of(url)).offset_bytes < 64:
+            await asyncio.sleep(0.01)
+        ports.catalogue.release_upload(id_of(url), 1)  # as if its time had run out
+        other = small_app(ports)
+        assert (await patch(other, url, 64, FILM[64:80])).status == 204
+        sending.hold.set()  # type: ignore[union-attr]
+        assert (await zombie).status == 409
+        assert await offset_of(other, url) == 80
+        assert (await patch(other, url, 80, FILM[80:200])).status == 204
+        assert stored(ports, created.fields["fishladder-video"]) == FILM[:200]
+
+    run(test())
+
+
 def test_unknown_videos_have_no_source(ports: Ports) -> None:
     with pytest.raises(NotFound):
         stored(ports, "0000000000000000")
