@@ -19,9 +19,10 @@ from tests.builders import (
     an_audio_rendition,
     an_audio_track,
 )
-from workers.ffmpeg.command import audio_command, encode_command
+from workers.ffmpeg.command import encode_command
 from workers.ffmpeg.pictures import poster_command, storyboard_command
 from workers.ffmpeg.sandbox import sandboxed
+from workers.ffmpeg.sound import audio_command
 from workers.ffmpeg.tools import Limits, Tools
 from workers.planning.thumbnails import plan_storyboard
 

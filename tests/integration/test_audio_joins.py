@@ -121,6 +121,29 @@ def test_after_its_end_short_sound_is_silence_for_whole_pieces(tools: Tools, tmp
     assert max(map(abs, pieced[3 * AUDIO_RATE_HZ :])) < 0.001
 
 
+def test_a_change_of_the_sound_in_mid_stream_loses_none_of_it(tools: Tools, tmp_path: Path) -> None:
+    def part(start: int, rate_hz: int) -> bytes:
+        times = tuple(start + Fraction(number, 25) for number in range(75))
+        film = make_film(
+            tmp_path / f"{start}.ts",
+            Pictures(times=times),
+            glide(start=Fraction(start), seconds=Fraction(3), rate_hz=rate_hz),
+            container="mpegts",
+        )
+        return film.read_bytes()
+
+    path = tmp_path / "film"
+    path.write_bytes(part(3, 48_000) + part(6, 44_100))
+    case = Case(sound=glide(), muxer="mpegts", demuxer="mpegts")
+
+    work = a_worktable(case, tools, tmp_path, piece_segments=1000)
+    pieced = heard(work)
+
+    assert len(pieced) == work.plan.audio_frames * AAC_FRAME_SAMPLES
+    tenths = [pieced[at : at + 4800] for at in range(0, int(5.8 * AUDIO_RATE_HZ), 4800)]
+    assert min(max(map(abs, tenth)) for tenth in tenths) > 0.4
+
+
 def test_a_long_piece_keeps_its_grid(tools: Tools, tmp_path: Path) -> None:
     """Sample counts beyond a minute once lost a sample to rounding."""
     path = make_film(

@@ -2,55 +2,116 @@
 
 from __future__ import annotations
 
-from packager.cmaf import cut_audio
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from packager.cmaf import AudioCut, cut_audio
+from storage.errors import WrongOutput
 from storage.jobs import Encoded
+from storage.media.ladder import AudioPiece, AudioRendition, EncodePlan
+from storage.media.source import Source
 from storage.media.time import audio_segment_frames
-from workers.ffmpeg import command
+from workers.ffmpeg import sound
 from workers.ffmpeg.process import Limits, run_tool
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
 from workers.steps.uploads import store_rendition
 
+log = structlog.get_logger(__name__)
+
+LIMITS = Limits(output_bytes=1024**3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What one job is about, looked up in the plan."""
+
+    source: Source
+    plan: EncodePlan
+    rendition: AudioRendition
+    piece: AudioPiece
+
 
 def audio(ctx: StepContext) -> Encoded:
     """Encode the job's piece of its audio rendition and store the segments. Where the source has no sound, or none that
     can be decoded, there is silence."""
-    source, plan = ctx.asset.source, ctx.asset.plan
-    if source is None or plan is None:
-        raise ValueError("an asset is encoded after it was inspected and planned")
-    rendition = next(each for each in plan.audio if each.name == ctx.job.payload["rendition"])
-    piece = plan.audio_pieces[int(ctx.job.payload["piece"])]
-    path, output = ctx.source(), ctx.scratch / "audio.mp4"
-    argv = command.audio_command(
-        source, rendition, piece, input_path=path, output_path=output, program=str(ctx.tools.ffmpeg)
-    )
-    run = run_tool(
-        argv,
-        tools=ctx.tools,
-        scratch=ctx.scratch,
-        reads=(path,),
-        limits=Limits(output_bytes=1024**3),
-        stop=ctx.stop,
-        nice=ctx.nice,
-    )
-    cut = cut_audio(
-        mapped(output),
-        skip_frames=command.audio_skip_frames(),
-        frames=piece.frames,
-        segment_ranges=[
-            audio_segment_frames(number, plan.ladder.segment_seconds, plan.audio_frames)
-            for number in range(piece.first_segment, piece.stop_segment)
-        ],
-        first_segment=piece.first_segment,
-    )
+    work = _work(ctx)
+    path = ctx.source()
+    cpu_ms = _encode(ctx, work, work.source, work.rendition, path)
+    try:
+        cut = _cut(ctx, work)
+    except WrongOutput as error:
+        log.info("sound_evened", **ctx.job.log_context(), error=str(error))
+        cpu_ms += _encode_evened(ctx, work, path)
+        cut = _cut(ctx, work)
     stored = store_rendition(
         ctx,
-        rendition.name,
+        work.rendition.name,
         init=cut.init,
         segments=cut.segments,
         codecs=cut.facts.codecs,
         timescale=cut.facts.timescale,
-        fingerprint=command.audio_fingerprint(rendition, ctx.tools.ffmpeg_version),
+        fingerprint=sound.audio_fingerprint(work.rendition, ctx.tools.ffmpeg_version),
         content_type="audio/mp4",
     )
-    return Encoded(outputs=(stored,), cpu_ms=run.cpu_ms)
+    return Encoded(outputs=(stored,), cpu_ms=cpu_ms)
+
+
+def _work(ctx: StepContext) -> _Work:
+    source, plan = ctx.asset.source, ctx.asset.plan
+    if source is None or plan is None:
+        raise ValueError("an asset is encoded after it was inspected and planned")
+    return _Work(
+        source=source,
+        plan=plan,
+        rendition=next(each for each in plan.audio if each.name == ctx.job.payload["rendition"]),
+        piece=plan.audio_pieces[int(ctx.job.payload["piece"])],
+    )
+
+
+def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path) -> int:
+    """The piece, from ``source`` at ``path``; the CPU time that it took."""
+    argv = sound.audio_command(
+        source, rendition, work.piece, input_path=path, output_path=_output(ctx), program=str(ctx.tools.ffmpeg)
+    )
+    return _run(ctx, argv, path)
+
+
+def _encode_evened(ctx: StepContext, work: _Work, path: Path) -> int:
+    """The piece by way of samples that are all alike."""
+    samples = ctx.scratch / "sound.nut"
+    argv = sound.evened_command(
+        work.source,
+        work.rendition,
+        work.piece,
+        input_path=path,
+        output_path=samples,
+        program=str(ctx.tools.ffmpeg),
+    )
+    cpu_ms = _run(ctx, argv, path)
+    return cpu_ms + _encode(ctx, work, *sound.evened_source(work.source, work.rendition), samples)
+
+
+def _run(ctx: StepContext, argv: list[str], path: Path) -> int:
+    return run_tool(
+        argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=LIMITS, stop=ctx.stop, nice=ctx.nice
+    ).cpu_ms
+
+
+def _output(ctx: StepContext) -> Path:
+    return ctx.scratch / "audio.mp4"
+
+
+def _cut(ctx: StepContext, work: _Work) -> AudioCut:
+    return cut_audio(
+        mapped(_output(ctx)),
+        skip_frames=sound.audio_skip_frames(),
+        frames=work.piece.frames,
+        segment_ranges=[
+            audio_segment_frames(number, work.plan.ladder.segment_seconds, work.plan.audio_frames)
+            for number in range(work.piece.first_segment, work.piece.stop_segment)
+        ],
+        first_segment=work.piece.first_segment,
+    )

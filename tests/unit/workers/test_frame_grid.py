@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from storage.media.ladder import Chunk
 from storage.media.time import COMMON_FRAME_RATES, FrameRange
 from tests.builders import a_film_plan, a_rung, a_source, a_video_track, an_audio_rendition
-from workers.ffmpeg.command import audio_fingerprint, default_lead, video_fingerprint
+from workers.ffmpeg.command import default_lead, video_fingerprint
 from workers.ffmpeg.graph import chunk_grid, grid_timebase, is_tone_mapped, output_colour
 from workers.ffmpeg.inputs import guarded
+from workers.ffmpeg.sound import audio_fingerprint
 from workers.planning.thumbnails import plan_storyboard, poster_size
 from workers.steps.encode import run_ups
 

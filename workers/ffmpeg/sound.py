@@ -1,0 +1,169 @@
+"""The commands that encode sound: pure functions from facts and plan to an argument list.
+
+AAC frame ``k`` of a rendition covers samples ``[1024 k, 1024 (k + 1))`` from time zero, in whichever piece it is encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from storage.media.ladder import AudioPiece, AudioRendition
+from storage.media.source import AudioTrack, Source
+from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+from workers.ffmpeg import graph
+from workers.ffmpeg.inputs import INDEXED, MILLISECOND_CLOCKS, Options, demuxer_of, guarded
+from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
+
+# Frames that are encoded and thrown away, so that the encoder's state at a join does not depend on the piece: its
+# quantisers settle within half a second, and its windows look a frame ahead.
+PRE_ROLL_FRAMES = 24
+POST_ROLL_FRAMES = 4
+ENCODER_DELAY_FRAMES = 1  # ffmpeg's AAC encoder starts with one frame of priming
+
+_CHANNEL_LAYOUTS: Mapping[int, str] = {1: "mono", 2: "stereo", 6: "5.1"}
+
+# Samples of a packet, or what they are all multiples of. Other codecs' first packets come whole.
+_PACKET_SAMPLES: Mapping[str, str] = {"aac": "1024", "mp3": "576", "opus": "960"}
+
+# Every usual sample rate has a whole number of samples in this time: cutting there puts no fraction of a sample between
+# pieces that are resampled apart.
+_CUT_S = Fraction(1, 25)
+
+
+def audio_command(
+    source: Source,
+    rendition: AudioRendition,
+    piece: AudioPiece,
+    *,
+    input_path: Path,
+    output_path: Path,
+    threads: int = 1,
+    program: str = "ffmpeg",
+) -> list[str]:
+    """Encode ``piece`` of ``rendition``: `ENCODER_DELAY_FRAMES` and the pre-roll, its AAC frames, and a post-roll.
+
+    `audio_skip_frames` says how many frames to drop. Silence stands where the source has no sound.
+    """
+    first = piece.frames.start - PRE_ROLL_FRAMES  # may be before time zero: that is silence, or what sounded before
+    samples = (len(piece.frames) + PRE_ROLL_FRAMES + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES
+    sound = (
+        _resampled(source, rendition, piece, input_path, threads)
+        # A second one, because the first would count `first_pts` in samples of the source. Exactly the first sample;
+        # then gaps and drift: silence in, or samples out, once sound is 50 ms from its time.
+        .filter(
+            "aresample",
+            AUDIO_RATE_HZ,
+            **{
+                "async": 1,
+                "first_pts": first * AAC_FRAME_SAMPLES,
+                "min_comp": 0.00001,
+                "min_hard_comp": 0.05,
+            },
+        )
+        .filter("apad", whole_len=samples)
+        .filter("atrim", end_sample=samples)
+        .filter("asetpts", "N")  # the time base is one sample
+    )
+    return graph.arguments(program, [graph.written(sound, output_path, audio_options(rendition))], threads=threads)
+
+
+def evened_command(
+    source: Source,
+    rendition: AudioRendition,
+    piece: AudioPiece,
+    *,
+    input_path: Path,
+    output_path: Path,
+    threads: int = 1,
+    program: str = "ffmpeg",
+) -> list[str]:
+    """Decode the sound around ``piece`` to samples of one rate and layout, with their times; `evened_source` describes
+    the result. For sound that changes its layout in mid-stream: ffmpeg then builds its graph anew, and counting and
+    padding would start all over. Nothing here does either."""
+    until = Fraction((piece.frames.stop + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
+    sound = _resampled(source, rendition, piece, input_path, threads).filter("atrim", end=_seconds(until))
+    options: Options = {"c:a": "pcm_f32le", "f": "nut", "map_metadata": -1}
+    return graph.arguments(program, [graph.written(sound, output_path, options)], threads=threads)
+
+
+def evened_source(source: Source, rendition: AudioRendition) -> tuple[Source, AudioRendition]:
+    """What `evened_command` writes, and ``rendition`` to be made from that."""
+    track = audio_track(source, rendition.track_index)
+    samples = replace(track, index=0, codec="pcm_f32le", sample_rate_hz=AUDIO_RATE_HZ, start=Fraction(0))
+    return (
+        replace(source, demuxer="nut", start=Fraction(0), video=None, audio=(samples,)),
+        replace(rendition, track_index=0),
+    )
+
+
+def _resampled(
+    source: Source, rendition: AudioRendition, piece: AudioPiece, input_path: Path, threads: int
+) -> graph.Stream:
+    """The source's sound from a little before the pre-roll of ``piece`` on, with times from zero in samples."""
+    track = audio_track(source, rendition.track_index)
+    first = Fraction((piece.frames.start - PRE_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
+    cut = first // _CUT_S * _CUT_S - _CUT_S
+    seek = source.start + cut - audio_lead(source)
+    options = guarded(source, threads=threads, seek=seek if seek > source.start else None)
+    del options["reinit_filter"]  # sound of another layout cannot go through the same graph
+    return (
+        graph.opened(input_path, options, track.index)
+        .filter("asetpts", _audio_times(source, track))
+        .filter("atrim", start=_seconds(cut))
+        .filter("aresample", AUDIO_RATE_HZ, rematrix_maxval=1)  # a downmix is not allowed to clip
+        .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
+    )
+
+
+def audio_options(rendition: AudioRendition) -> Options:
+    """What decides the bytes of ``rendition``, apart from the sound."""
+    return {
+        "c:a": "aac",
+        "b:a": rendition.bit_rate_bps,
+        **FRAGMENTED,
+        "movflags": "+empty_moov+default_base_moof",
+        "frag_duration": 5_000_000,  # microseconds; without keyframes to cut at, all of it would stay in memory
+    }
+
+
+def audio_skip_frames() -> int:
+    """How many frames of `audio_command`'s output come before the piece's first."""
+    return ENCODER_DELAY_FRAMES + PRE_ROLL_FRAMES
+
+
+def audio_fingerprint(rendition: AudioRendition, ffmpeg_version: str) -> str:
+    """Names everything that the init segment of ``rendition`` may depend on."""
+    return fingerprint({**audio_options(rendition), "ac": rendition.channels}, ffmpeg_version)
+
+
+def audio_lead(source: Source) -> Fraction:
+    """Seconds of sound that are decoded before a piece's pre-roll: decoders settle, and seeks land a little late."""
+    return Fraction(1 if demuxer_of(source) in INDEXED else 5)
+
+
+def audio_track(source: Source, index: int) -> AudioTrack:
+    return next(track for track in source.audio if track.index == index)
+
+
+def _audio_times(source: Source, track: AudioTrack) -> str:
+    """Expression for times from zero in whole samples.
+
+    Where the container rounds to milliseconds, packets are put back on the grid of their own length: otherwise pieces
+    that start at different packets would be off their join by that rounding. It comes up to three times: in the first
+    time of the track, in the packet's, and in what the decoder cuts off the first packet after a seek.
+    """
+    if demuxer_of(source) not in MILLISECOND_CLOCKS:
+        return f"round(PTS-({_seconds(source.start)})/TB)"
+    length = _PACKET_SAMPLES.get(track.codec, "NB_SAMPLES")
+    # The end of a packet, because the first one's start may be cut off.
+    end = f"st(0,PTS-({_seconds(track.start)})/TB+NB_SAMPLES)"
+    on_packets = f"st(1,round(ld(0)/{length})*{length})"
+    chosen = f"if(lt(abs(ld(0)-ld(1)),min(0.002/TB,{length}/4)),ld(1),round(ld(0)))"
+    return f"{end};{on_packets};{chosen}-NB_SAMPLES+round(({_seconds(track.start - source.start)})/TB)"
+
+
+def _seconds(value: Fraction) -> str:
+    return f"{float(value):.9f}".rstrip("0").rstrip(".")
