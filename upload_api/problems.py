@@ -40,6 +40,7 @@ STATUSES: dict[type[FishladderError], int] = {
     MethodNotAllowed: 405,
     errors.TooLarge: 413,
     errors.NotAllowed: 403,
+    errors.GrantExpired: 403,
     errors.UnsupportedSource: 422,
     errors.DamagedSource: 422,
     errors.UploadTerminated: 410,
