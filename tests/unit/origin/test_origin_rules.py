@@ -56,7 +56,9 @@ def test_an_empty_object_has_no_range() -> None:
 
 
 def all_errors(kind: type[FishladderError] = FishladderError) -> list[type[FishladderError]]:
-    return [kind, *(error for child in kind.__subclasses__() for error in all_errors(child))]
+    """Every error that can reach the origin: other rooms keep errors of their own, which other tests may have loaded."""
+    below = [error for child in kind.__subclasses__() for error in all_errors(child)]
+    return [kind, *below] if kind.__module__.partition(".")[0] in ("storage", "origin") else below
 
 
 def test_every_error_has_a_status_of_its_family() -> None:
