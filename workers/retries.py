@@ -189,6 +189,7 @@ POLICIES: dict[type[FishladderError], Policy] = {
     errors.InvalidRequest: _bug,
     errors.UploadTerminated: _bug,
     errors.NotAllowed: _conflict,
+    errors.GrantExpired: _conflict,
     # Something else moved meanwhile; the next look may find it at rest.
     errors.NotFoundOrConflict: _conflict,
     errors.NotFound: _conflict,
