@@ -18,7 +18,9 @@ from tests.builders import a_film_plan, a_published_name, a_segment, an_inspecte
 from workers.ffmpeg.process import Tools
 from workers.flow import plan_jobs
 from workers.parts import RunnerParts
+from workers.planning.reads import Reads
 from workers.settings import WorkerSettings
+from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
 from workers.steps.publish import publish
 
@@ -27,6 +29,9 @@ TOOLS = Tools(ffmpeg=Path("/nonexistent/ffmpeg"), ffmpeg_version="none")
 
 class NoSources:
     def fetch(self, key: str) -> Path:
+        raise AssertionError(f"nothing here reads {key}")
+
+    def fetch_part(self, key: str, reads: Reads) -> Fetched:
         raise AssertionError(f"nothing here reads {key}")
 
 

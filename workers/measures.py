@@ -30,6 +30,7 @@ class JobMeasured:
     result: str
     wall_ms: int
     cpu_ms: int
+    read_bytes: int = 0
 
 
 Measure = Callable[[JobMeasured], None]
@@ -47,6 +48,9 @@ class JobMetrics:
             "fishladder_job_turns", "Turns of jobs by how they ended", ["kind", "lane", "result"], registry=registry
         )
         self._cpu = Counter("fishladder_job_cpu_seconds", "CPU time of tools", ["kind", "lane"], registry=registry)
+        self._read = Counter(
+            "fishladder_source_read_bytes", "Bytes of sources fetched from the store", ["kind"], registry=registry
+        )
         self._duration = Histogram(
             "fishladder_job_duration_seconds",
             "Wall time of jobs that were done",
@@ -59,6 +63,7 @@ class JobMetrics:
     def count(self, measured: JobMeasured) -> None:
         self._turns.labels(measured.kind, measured.lane, measured.result).inc()
         self._cpu.labels(measured.kind, measured.lane).inc(measured.cpu_ms / 1000)
+        self._read.labels(measured.kind).inc(measured.read_bytes)
         if measured.result == "done":
             self._duration.labels(measured.kind, measured.lane).observe(measured.wall_ms / 1000)
         if measured.result == "lease_lost":

@@ -27,9 +27,11 @@ from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted, Tools
 from workers.lease import LeaseKeeper
 from workers.measures import JobMeasured, Measure, measure_nothing
+from workers.planning.reads import Reads
 from workers.retries import Bury, Decision, Drop, HandBack, Past, Refuse, RetryLater, decide, translated
 from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
+from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class Sources(Protocol):
     """Local, read-only copies of sources: `workers.sources.SourceCache`."""
 
     def fetch(self, key: str) -> Path: ...
+
+    def fetch_part(self, key: str, reads: Reads) -> Fetched: ...
 
 
 class Runner:
@@ -79,6 +83,7 @@ class Runner:
         self._measure = measure
         self._worker = worker or worker_name()
         self._jitter = jitter
+        self._read_bytes = 0  # of the job under way
 
     def run_one(self, lanes: tuple[Lane, ...]) -> bool:
         """Claim the best ready job of ``lanes`` and see it to an end of any kind; False if there was none to claim."""
@@ -120,6 +125,7 @@ class Runner:
             # Once more would bury it, and its video with it.
             log.warning("optional_job_given_up", reason="its workers died")
             return instead
+        self._read_bytes = 0
         video = self._catalogue.video(job.video)
         asset = self._catalogue.asset(job.asset, with_segments=job.kind is JobKind.PUBLISH)
         with scratch_folder(self._settings.jobs, f"{job.id}-{job.token}") as scratch:
@@ -130,6 +136,7 @@ class Runner:
                     asset=asset,
                     blobs=self._blobs,
                     source=lambda: self._sources.fetch(video.source_key),
+                    part=partial(self._fetch_part, video.source_key),
                     scratch=scratch,
                     tools=self._tools,
                     stop=stop,
@@ -138,6 +145,11 @@ class Runner:
                     now_ms=self._catalogue.now_ms(),
                 )
             )
+
+    def _fetch_part(self, key: str, reads: Reads) -> Fetched:
+        fetched = self._sources.fetch_part(key, reads)
+        self._read_bytes += fetched.read_bytes
+        return fetched
 
     def _insist(self, write: Callable[[], T], stop: threading.Event) -> T:
         """``write()``, again and again while the database does not answer and the lease is ours: an hour of encoding is
@@ -160,6 +172,7 @@ class Runner:
             "job_done",
             duration_ms=wall_ms,
             cpu_ms=cpu_ms,
+            read_bytes=self._read_bytes,
             video_state=None if committed.video_state is None else str(committed.video_state),
         )
         self._count(job, "done", wall_ms, cpu_ms)
@@ -229,7 +242,14 @@ class Runner:
 
     def _count(self, job: Job, result: str, wall_ms: int, cpu_ms: int) -> None:
         self._measure(
-            JobMeasured(kind=str(job.kind), lane=str(job.lane), result=result, wall_ms=wall_ms, cpu_ms=cpu_ms)
+            JobMeasured(
+                kind=str(job.kind),
+                lane=str(job.lane),
+                result=result,
+                wall_ms=wall_ms,
+                cpu_ms=cpu_ms,
+                read_bytes=self._read_bytes,
+            )
         )
 
 

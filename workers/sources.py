@@ -1,5 +1,8 @@
 """Local copies of sources: one per machine, however many processes work on the video.
 
+Of a file whose index says where its samples lie, a copy holds only what tools were to read so far: its index is fetched
+once, and every chunk adds its own ranges. Of any other file a copy is whole.
+
 A finished copy is locked (shared) by every process that was given it lately, so that making room never takes a file
 away from under a tool that is about to open it. Locks are the operating system's: they end with their process.
 """
@@ -14,19 +17,45 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from storage.blobs import BlobStore, LocalFiles
 from storage.errors import NoRoom
+from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
+from storage.media.sniffing import HEAD_BYTES, sniff
+from workers.planning.reads import Reads, merged, missing, plan_reads, size_of
 from workers.scratch import clear_abandoned, scratch_folder
+from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, box_headers, note_of
 
 log = structlog.get_logger(__name__)
 
 KEPT = 8
 """How many copies a process holds on to: more than it works on at once."""
+KNOWN = 4
+"""How many indexes a process keeps in memory: that of half a day of film is some 20 MB."""
+SMALL_BYTES = 4 * 1024 * 1024
+"""A file up to this size is one read anyway."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A local copy at ``path``. ``index``: of a copy that holds only a part of the file; None: the copy is whole."""
+
+    path: Path
+    read_bytes: int = 0
+    index: Mp4Index | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """What was read of a file to know what is in it."""
+
+    index: Mp4Index | None
+    ranges: tuple[ByteRange, ...]
 
 
 class SourceCache:
@@ -38,7 +67,66 @@ class SourceCache:
         self._root = root
         self._max_bytes = max_bytes
         self._held: OrderedDict[Path, int] = OrderedDict()  # descriptors with a shared lock
+        self._headers: OrderedDict[str, _Header] = OrderedDict()
         self._mutex = threading.Lock()
+
+    def fetch_part(self, key: str, reads: Reads) -> Fetched:
+        """A local copy of the object ``key`` that holds at least what ``reads`` says, and which may be read nowhere else.
+        Whole where the file is small, is here already, or has no index that tells everything.
+
+        Raises `NotFound`, `StoreUnavailable`, and `NoRoom` if the disk is too small.
+        """
+        if isinstance(self._blobs, LocalFiles):
+            return Fetched(path=self._blobs.local_path(key))
+        name = _name(key)
+        with self._gate(name):
+            whole = self._root / f"{name}.source"
+            if not self._hold(whole):
+                part = self._part(key, self._root / f"{name}.sparse", reads)
+                if part is not None:
+                    return part
+        size = self._blobs.head(key).size_bytes if not whole.exists() else 0
+        return Fetched(path=self.fetch(key), read_bytes=size)
+
+    def _part(self, key: str, path: Path, reads: Reads) -> Fetched | None:
+        """The part of ``key`` at ``path``, with what was missing of ``reads``; None if it has to be whole. In its gate."""
+        size = self._blobs.head(key).size_bytes
+        if size <= SMALL_BYTES or (key in self._headers and self._headers[key].index is None):
+            return None
+        if not self._hold(path):
+            note_of(path).unlink(missing_ok=True)
+            path.touch(0o600)
+            self._hold(path)
+        copy = SparseCopy(self._blobs, key, path, size)
+        header = self._header(key, copy, size)
+        index = header.index
+        if index is None or any(track >= len(index.tracks) for track in reads.tracks):
+            return None
+        ranges = merged([*header.ranges, *plan_reads(index, reads)])
+        self._make_room(size_of(missing(ranges, copy.have)))
+        copy.ensure(*ranges)
+        os.utime(path)
+        log.info(
+            "source_part_read",
+            key=key,
+            read_bytes=copy.read_bytes,
+            wanted_bytes=size_of(ranges),
+            held_bytes=size_of(copy.have),
+            size_bytes=size,
+        )
+        return Fetched(path=path, read_bytes=copy.read_bytes, index=index)
+
+    def _header(self, key: str, copy: SparseCopy, size: int) -> _Header:
+        with self._mutex:
+            if key in self._headers:
+                self._headers.move_to_end(key)
+                return self._headers[key]
+        header = _read_header(copy, size)
+        with self._mutex:
+            self._headers[key] = header
+            while len(self._headers) > KNOWN:
+                self._headers.popitem(last=False)
+        return header
 
     def fetch(self, key: str) -> Path:
         """Path of a local, read-only copy of the object ``key``. One process downloads, others that want it wait.
@@ -47,7 +135,7 @@ class SourceCache:
         """
         if isinstance(self._blobs, LocalFiles):
             return self._blobs.local_path(key)
-        name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        name = _name(key)
         path = self._root / f"{name}.source"
         with self._gate(name):
             if not self._hold(path):
@@ -108,7 +196,7 @@ class SourceCache:
 
     def _make_room(self, size: int) -> None:
         """Remove what was not wanted for longest, until ``size`` fits into the cache and onto the disk."""
-        copies = sorted(self._root.glob("*.source"), key=_last_wanted)
+        copies = sorted([*self._root.glob("*.source"), *self._root.glob("*.sparse")], key=_last_wanted)
         total = sum(_size(copy) for copy in copies)
         for copy in copies:
             if total + size <= self._max_bytes and size <= free_bytes(self._root):
@@ -135,6 +223,7 @@ def _removed_if_unused(path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink(missing_ok=True)
+        note_of(path).unlink(missing_ok=True)
     except BlockingIOError:
         return False
     finally:
@@ -142,9 +231,31 @@ def _removed_if_unused(path: Path) -> bool:
     return True
 
 
+def _read_header(copy: SparseCopy, size: int) -> _Header:
+    ranges: list[ByteRange] = []
+
+    def read(start: int, stop: int) -> bytes:
+        ranges.append((start, stop))
+        return copy.read(start, stop)
+
+    index = None
+    if sniff(read(0, min(size, HEAD_BYTES))) == "mov":
+        boxes = box_headers(read, size)
+        start, stop = boxes.get("moov", (0, 0))
+        if 0 < stop - start <= LARGEST_INDEX_BYTES and "moof" not in boxes:
+            index = parse_mp4_index(read(start, stop), size)
+    return _Header(index=index, ranges=merged(ranges))
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
 def _size(path: Path) -> int:
+    """What the copy takes up: the holes of a part take nothing."""
     with suppress(FileNotFoundError):
-        return path.stat().st_size
+        seen = path.stat()
+        return min(seen.st_size, seen.st_blocks * 512) if path.suffix == ".sparse" else seen.st_size
     return 0
 
 

@@ -345,6 +345,7 @@ def test_a_storyboard_of_a_long_film_decodes_keyframes_only() -> None:
         "-filter_complex_threads 2",
         "-f mov",
         "-copyts",
+        "-discard nokey",
         "-format_whitelist mov",
         "-max_alloc 1073741824",
         "-max_pixels 67108864",

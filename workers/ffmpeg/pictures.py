@@ -9,7 +9,7 @@ from storage.media.source import Source
 from storage.media.time import FrameRange
 from workers.ffmpeg import graph
 from workers.ffmpeg.command import video_track
-from workers.ffmpeg.inputs import Options, guarded
+from workers.ffmpeg.inputs import Options, demuxer_of, guarded
 from workers.planning.thumbnails import StoryboardPlan, poster_size
 
 POSTER_SECONDS = 8
@@ -70,6 +70,8 @@ def storyboard_command(
     options = guarded(source, threads=threads)
     if storyboard.keyframes_only:
         options["skip_frame"] = "nokey"
+        if demuxer_of(source) == "mov":
+            options["discard"] = "nokey"  # nor read what lies between: a local copy may not have it
     video = graph.opened(input_path, options, track.index)
     if not storyboard.keyframes_only:
         video = graph.deinterlaced(video, track)

@@ -14,9 +14,11 @@ from storage.media.ladder import AudioPiece, AudioRendition, EncodePlan
 from storage.media.source import Source
 from storage.media.time import audio_segment_frames
 from workers.ffmpeg import sound
-from workers.ffmpeg.process import Limits, run_tool
+from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.planning.reads import piece_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
+from workers.steps.reading import run_on_part
 from workers.steps.uploads import store_rendition
 
 log = structlog.get_logger(__name__)
@@ -38,13 +40,13 @@ def audio(ctx: StepContext) -> Encoded:
     """Encode the job's piece of its audio rendition and store the segments. Where the source has no sound, or none that
     can be decoded, there is silence."""
     work = _work(ctx)
-    path = ctx.source()
-    cpu_ms = _encode(ctx, work, work.source, work.rendition, path)
+    reads = piece_reads(work.source, work.rendition, work.piece)
+    cpu_ms = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path)).cpu_ms
     try:
         cut = _cut(ctx, work)
     except WrongOutput as error:
         log.info("sound_evened", **ctx.job.log_context(), error=str(error))
-        cpu_ms += _encode_evened(ctx, work, path)
+        cpu_ms += _encode_evened(ctx, work, ctx.source())
         cut = _cut(ctx, work)
     stored = store_rendition(
         ctx,
@@ -71,8 +73,8 @@ def _work(ctx: StepContext) -> _Work:
     )
 
 
-def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path) -> int:
-    """The piece, from ``source`` at ``path``; the CPU time that it took."""
+def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path) -> ToolRun:
+    """The piece, from ``source`` at ``path``."""
     argv = sound.audio_command(
         source, rendition, work.piece, input_path=path, output_path=_output(ctx), program=str(ctx.tools.ffmpeg)
     )
@@ -90,14 +92,15 @@ def _encode_evened(ctx: StepContext, work: _Work, path: Path) -> int:
         output_path=samples,
         program=str(ctx.tools.ffmpeg),
     )
-    cpu_ms = _run(ctx, argv, path)
-    return cpu_ms + _encode(ctx, work, *sound.evened_source(work.source, work.rendition), samples)
+    evened = _run(ctx, argv, path)
+    encoded = _encode(ctx, work, *sound.evened_source(work.source, work.rendition), samples)
+    return evened.cpu_ms + encoded.cpu_ms
 
 
-def _run(ctx: StepContext, argv: list[str], path: Path) -> int:
+def _run(ctx: StepContext, argv: list[str], path: Path) -> ToolRun:
     return run_tool(
         argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=LIMITS, stop=ctx.stop, nice=ctx.nice
-    ).cpu_ms
+    )
 
 
 def _output(ctx: StepContext) -> Path:

@@ -12,13 +12,15 @@ from storage.blobs import BlobStore
 from storage.catalogue import Asset, Video
 from storage.jobs import Job, Outcome
 from workers.ffmpeg.process import Tools
+from workers.planning.reads import Reads
+from workers.sources import Fetched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
     """``source``: path of a local, read-only copy of the source, made on first call. ``scratch``: an empty directory of
     the job's own; the runner removes it. ``stop``: set when the lease is lost or the worker drains; tools then die and
-    `Interrupted` is raised. ``threads``: how many threads a tool should use. ``nice``: how far tools step back for others, 0 to 19."""
+    `Interrupted` is raised. ``part``: as `reading` says; None: sources are whole here. ``threads``: how many threads a tool should use. ``nice``: how far tools step back for others, 0 to 19."""
 
     job: Job
     video: Video
@@ -31,6 +33,11 @@ class StepContext:
     threads: int = 2
     nice: int = 0
     now_ms: int = 0
+    part: Callable[[Reads], Fetched] | None = None
+
+    def reading(self, reads: Reads) -> Fetched:
+        """A local, read-only copy of the source for a tool that reads no more of it than ``reads`` says."""
+        return self.part(reads) if self.part is not None else Fetched(path=self.source())
 
 
 Step = Callable[[StepContext], Outcome]

@@ -16,8 +16,10 @@ from storage.media.ladder import Chunk, EncodePlan, Rung
 from storage.media.source import Source
 from workers.ffmpeg import command
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
+from workers.steps.reading import run_on_part
 from workers.steps.uploads import store_rendition
 
 log = structlog.get_logger(__name__)
@@ -79,7 +81,12 @@ def _work(ctx: StepContext) -> _Work:
 
 
 def _run(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int) -> ToolRun:
-    path = ctx.source()
+    track = command.video_track(work.source)
+    reads = chunk_reads(work.source, track, work.plan, work.chunk, lead)
+    return run_on_part(ctx, reads, lambda path: _run_on(ctx, work, outputs, lead, path))
+
+
+def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, path: Path) -> ToolRun:
     argv = command.encode_command(
         work.source,
         work.plan,

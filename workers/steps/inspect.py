@@ -10,18 +10,21 @@ from typing import Any
 
 import structlog
 
-from storage.errors import DamagedSource, UnsupportedSource
+from storage.errors import DamagedSource, Rejected, UnsupportedSource
 from storage.jobs import Inspected
 from storage.media.codecs import DECODERS
+from storage.media.mp4_index import Mp4Index
 from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from storage.media.source import Source
 from workers.ffmpeg import probe
+from workers.ffmpeg.index_facts import with_index
 from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
 from workers.ffmpeg.tools import Limits, Tools
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode, plan_notes
 from workers.planning.policy import DEFAULT_POLICY, Policy
+from workers.planning.reads import BEGINNING
 from workers.steps.context import StepContext
 
 log = structlog.get_logger(__name__)
@@ -34,7 +37,7 @@ PROBE = Path(probe.__file__)
 
 def inspect(ctx: StepContext) -> Inspected:
     """Facts, plan and all further jobs of the video. Raises `UnsupportedSource` or `DamagedSource` to refuse it."""
-    source = inspect_file(ctx.source(), tools=ctx.tools, scratch=ctx.scratch, stop=ctx.stop, nice=ctx.nice)
+    source = _source(ctx)
     outcome = decide(source, ctx, DEFAULT_POLICY)
     log.info(
         "source_inspected",
@@ -47,6 +50,25 @@ def inspect(ctx: StepContext) -> Inspected:
         notes=[note.code for note in outcome.notes],
     )
     return outcome
+
+
+def _source(ctx: StepContext) -> Source:
+    """From the index and the beginning where they tell everything. A refusal is only believed of the whole file."""
+    fetched = ctx.reading(BEGINNING)
+    if fetched.index is not None:
+        try:
+            return inspect_file(
+                fetched.path,
+                tools=ctx.tools,
+                scratch=ctx.scratch,
+                stop=ctx.stop,
+                nice=ctx.nice,
+                index=fetched.index,
+            )
+        except Rejected as error:
+            log.info("part_not_believed", **ctx.job.log_context(), said=error.sentence)
+    path = ctx.source() if fetched.index is not None else fetched.path
+    return inspect_file(path, tools=ctx.tools, scratch=ctx.scratch, stop=ctx.stop, nice=ctx.nice)
 
 
 def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
@@ -63,12 +85,23 @@ def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
 
 
 def inspect_file(
-    path: Path, *, tools: Tools, scratch: Path, stop: threading.Event | None = None, nice: int = 0
+    path: Path,
+    *,
+    tools: Tools,
+    scratch: Path,
+    stop: threading.Event | None = None,
+    nice: int = 0,
+    index: Mp4Index | None = None,
 ) -> Source:
-    """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`."""
+    """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`.
+
+    ``index``: of a copy that holds nothing but the header and the beginning. It takes the place of reading all packets.
+    """
     path = path.absolute()  # the tool runs in another folder
     demuxer = _recognised(path)
-    return read_report(_probed(path, demuxer, tools=tools, scratch=scratch, stop=stop, nice=nice))
+    scan_bytes = SCAN_BYTES if index is None else 0
+    report = _probed(path, demuxer, scan_bytes, tools=tools, scratch=scratch, stop=stop, nice=nice)
+    return read_report(report if index is None else with_index(report, index, exact=path.stat().st_size <= SCAN_BYTES))
 
 
 def _recognised(path: Path) -> str:
@@ -85,10 +118,10 @@ def _recognised(path: Path) -> str:
 
 
 def _probed(
-    path: Path, demuxer: str, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
+    path: Path, demuxer: str, scan_bytes: int, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
 ) -> Mapping[str, Any]:
     argv = [str(tools.python), "-I", str(PROBE)]
-    argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(SCAN_BYTES), str(path)]
+    argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(scan_bytes), str(path)]
     reading_s = path.stat().st_size / SLOWEST_READ_BYTES_PER_S
     limits = Limits(wall_s=120 + reading_s, cpu_s=60 + round(reading_s), output_bytes=1024 * 1024)
     run = run_tool(

@@ -10,10 +10,12 @@ from storage.content_types import content_type_of
 from storage.errors import WrongOutput
 from storage.jobs import PublishedName, Thumbnailed
 from workers.ffmpeg.command import video_track
-from workers.ffmpeg.pictures import poster_command, storyboard_command
-from workers.ffmpeg.process import Limits, run_tool
+from workers.ffmpeg.pictures import POSTER_SECONDS, poster_command, storyboard_command
+from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.planning.reads import Reads
 from workers.planning.thumbnails import StoryboardPlan, plan_storyboard
 from workers.steps.context import StepContext
+from workers.steps.reading import run_on_part
 
 LIMITS = Limits(memory_bytes=8 * 1024**3, output_bytes=64 * 1024**2)
 
@@ -24,24 +26,36 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
     if source is None or plan is None:
         raise ValueError("an asset gets thumbnails after it was inspected and planned")
     storyboard = plan_storyboard(video_track(source), plan.duration)
-    path = ctx.source()
+    track = video_track(source)
     common: dict[str, Any] = {
-        "input_path": path,
         "threads": ctx.threads,
         "filters": ctx.tools.filters,
         "program": str(ctx.tools.ffmpeg),
     }
-    cpu_ms = _run(ctx, poster_command(source, output_path=ctx.scratch / "poster.jpg", **common), path)
-    cpu_ms += _run(ctx, storyboard_command(source, storyboard, output_pattern=Path("tile-%d.jpg"), **common), path)
+
+    def make_poster(path: Path) -> ToolRun:
+        argv = poster_command(source, input_path=path, output_path=ctx.scratch / "poster.jpg", **common)
+        return _run(ctx, argv, path)
+
+    def make_storyboard(path: Path) -> ToolRun:
+        argv = storyboard_command(source, storyboard, input_path=path, output_pattern=Path("tile-%d.jpg"), **common)
+        return _run(ctx, argv, path)
+
+    runs = (
+        run_on_part(ctx, Reads(tracks=(track.index,), stop=track.start + POSTER_SECONDS), make_poster),
+        run_on_part(ctx, Reads(tracks=(track.index,), keyframes_only=storyboard.keyframes_only), make_storyboard),
+    )
     poster = _stored_poster(ctx)
     tiles = _stored_tiles(ctx, storyboard)
-    return Thumbnailed(names=(poster, *tiles), storyboard=_record(storyboard, tiles), cpu_ms=cpu_ms)
+    return Thumbnailed(
+        names=(poster, *tiles), storyboard=_record(storyboard, tiles), cpu_ms=sum(run.cpu_ms for run in runs)
+    )
 
 
-def _run(ctx: StepContext, argv: list[str], path: Path) -> int:
+def _run(ctx: StepContext, argv: list[str], path: Path) -> ToolRun:
     return run_tool(
         argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=LIMITS, stop=ctx.stop, nice=ctx.nice
-    ).cpu_ms
+    )
 
 
 def _stored_poster(ctx: StepContext) -> PublishedName:

@@ -1,0 +1,139 @@
+"""Which bytes of a source a tool is going to read. Pure.
+
+A worker that encodes one chunk of a long film needs the film's index, the beginning (tools look there to learn what the
+tracks are), and the chunk's own samples: from the keyframe where decoding starts to a little after the last picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from storage.media.ladder import AudioPiece, AudioRendition, Chunk, EncodePlan
+from storage.media.mp4_index import ByteRange, Mp4Index, TrackIndex
+from storage.media.source import Source, VideoTrack
+from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+
+BEGINNING_S = Fraction(2)
+"""What tools may look at to learn what the tracks are."""
+BEFORE_S = Fraction(1)
+"""Decoding times are not the times that seeks name: pictures are shown up to this much after they are decoded."""
+AFTER_S = Fraction(2)
+"""Tools read ahead: decoders and filters hold pictures back."""
+GAP_BYTES = 64 * 1024
+"""Two ranges that are nearer than this are cheaper to read as one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What a tool reads of a source: its beginning, and of ``tracks`` the time from ``start`` (None: from the beginning)
+    to ``stop`` (None: to the end), in seconds on the source's own clock. ``keyframes_only``: nothing between them."""
+
+    tracks: tuple[int, ...] = ()
+    start: Fraction | None = None
+    stop: Fraction | None = None
+    keyframes_only: bool = False
+
+
+BEGINNING = Reads()
+"""For a look at what the file is."""
+SOUND_BEFORE_S = Fraction(3)
+"""Before a piece of sound: its pre-roll, and what decoders need to settle."""
+
+
+def chunk_reads(source: Source, video: VideoTrack, plan: EncodePlan, chunk: Chunk, lead: int) -> Reads:
+    """For ``chunk`` with a run-up of ``lead`` frames."""
+    first = chunk.frames.start - lead
+    return Reads(
+        tracks=(video.index,),
+        start=source.start + first / plan.ladder.frame_rate if first > 0 else None,
+        stop=source.start + chunk.frames.stop / plan.ladder.frame_rate,
+    )
+
+
+def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) -> Reads:
+    """For ``piece`` of ``rendition``."""
+    start = Fraction(piece.frames.start * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ) - SOUND_BEFORE_S
+    stop = Fraction(piece.frames.stop * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
+    return Reads(
+        tracks=(rendition.track_index,),
+        start=source.start + start if start > 0 else None,
+        stop=source.start + stop,
+    )
+
+
+def plan_reads(index: Mp4Index, reads: Reads) -> tuple[ByteRange, ...]:
+    """The byte ranges that hold the samples of ``reads``, in order, merged where that is cheaper."""
+    return merged([*_beginning(index), *_wanted(index, reads)], GAP_BYTES)
+
+
+def merged(ranges: Iterable[ByteRange], gap: int = 0) -> tuple[ByteRange, ...]:
+    """``ranges`` in order, those that touch or are at most ``gap`` bytes apart as one."""
+    found: list[ByteRange] = []
+    for start, stop in sorted(ranges):
+        if start >= stop:
+            continue
+        if found and start <= found[-1][1] + gap:
+            found[-1] = (found[-1][0], max(found[-1][1], stop))
+        else:
+            found.append((start, stop))
+    return tuple(found)
+
+
+def missing(ranges: Iterable[ByteRange], have: tuple[ByteRange, ...]) -> tuple[ByteRange, ...]:
+    """What of ``ranges`` is not in ``have``; both merged."""
+    gone: list[ByteRange] = []
+    for start, stop in ranges:
+        at = start
+        for had_start, had_stop in have:
+            if had_stop <= at:
+                continue
+            if had_start >= stop:
+                break
+            if had_start > at:
+                gone.append((at, had_start))
+            at = max(at, had_stop)
+        if at < stop:
+            gone.append((at, stop))
+    return tuple(gone)
+
+
+def size_of(ranges: Iterable[ByteRange]) -> int:
+    """How many bytes ``ranges`` are."""
+    return sum(stop - start for start, stop in ranges)
+
+
+def _beginning(index: Mp4Index) -> Iterator[ByteRange]:
+    for track in index.tracks:
+        if track.count:
+            yield from track.bytes_of(0, track.sample_at(track.time_of(0) + BEGINNING_S) + 1)
+
+
+def _wanted(index: Mp4Index, reads: Reads) -> Iterator[ByteRange]:
+    start = _seek_lands_at(index, reads.start)
+    for number in reads.tracks:
+        track = index.tracks[number]
+        if not track.count:
+            continue
+        first = 0 if start is None else track.keyframe_before(track.sample_at(start))
+        stop = track.count if reads.stop is None else track.sample_at(reads.stop + AFTER_S) + 1
+        if reads.keyframes_only and track.sync is not None:
+            for keyframe in track.sync:
+                if first <= keyframe < stop:
+                    yield from track.bytes_of(keyframe, keyframe + 1)
+        else:
+            yield from track.bytes_of(first, stop)
+
+
+def _seek_lands_at(index: Mp4Index, start: Fraction | None) -> Fraction | None:
+    """ffmpeg seeks the picture to a keyframe, and every other track to that keyframe's time."""
+    if start is None:
+        return None
+    before = start - BEFORE_S
+    pictures = [track for track in index.tracks if track.kind == "vide" and track.count]
+    return min([before, *(_keyframe_time(track, before) for track in pictures)]) - BEFORE_S / 2
+
+
+def _keyframe_time(track: TrackIndex, time: Fraction) -> Fraction:
+    return track.time_of(track.keyframe_before(track.sample_at(time)))

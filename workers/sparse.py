@@ -1,0 +1,117 @@
+"""A local copy of an object that holds only what was asked for so far; the rest of the file are holes.
+
+What it holds stands in a small file beside it. That is written after the bytes, and counts for the running system only:
+after a power failure nobody knows which bytes reached the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from storage.blobs import BlobStore
+from storage.errors import StoreUnavailable
+from storage.media.mp4_index import ByteRange
+from workers.planning.reads import merged, missing, size_of
+
+PIECE_BYTES = 4 * 1024 * 1024
+PARALLEL_READS = 8
+MOST_BOXES = 1000
+LARGEST_INDEX_BYTES = 256 * 1024 * 1024
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SparseCopy:
+    """The copy at ``path`` of the object ``key``, ``size`` bytes long. One caller at a time: whoever uses it sees to that."""
+
+    def __init__(self, blobs: BlobStore, key: str, path: Path, size: int) -> None:
+        self._blobs, self._key, self._path, self._size = blobs, key, path, size
+        self.have = self._recalled()
+        self.read_bytes = 0
+        """How many bytes were fetched through this value."""
+
+    @property
+    def noted(self) -> Path:
+        return note_of(self._path)
+
+    def ensure(self, *ranges: ByteRange) -> None:
+        """Fetch what of ``ranges`` is not here yet. Raises what the store raises; what came before stays."""
+        inside = merged((start, min(stop, self._size)) for start, stop in ranges)
+        gone = missing(inside, self.have)
+        if not gone:
+            return
+        pieces = [(at, min(at + PIECE_BYTES, stop)) for start, stop in gone for at in range(start, stop, PIECE_BYTES)]
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.truncate(descriptor, self._size)
+
+            def fetch(piece: ByteRange) -> None:
+                data = self._blobs.get_range(self._key, *piece)
+                if len(data) != piece[1] - piece[0]:
+                    raise StoreUnavailable("The store gave less of an object than it has.", key=self._key)
+                os.pwrite(descriptor, data, piece[0])
+
+            if len(pieces) == 1:
+                fetch(pieces[0])
+            else:
+                with ThreadPoolExecutor(min(PARALLEL_READS, len(pieces)), thread_name_prefix="read") as pool:
+                    list(pool.map(fetch, pieces))
+        finally:
+            os.close(descriptor)
+        self.read_bytes += size_of(gone)
+        self.have = merged([*self.have, *gone])
+        self._note()
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes ``[start, stop)``, fetched if need be."""
+        self.ensure((start, stop))
+        with self._path.open("rb") as file:
+            file.seek(start)
+            return file.read(min(stop, self._size) - start)
+
+    def _recalled(self) -> tuple[ByteRange, ...]:
+        try:
+            note = json.loads(self.noted.read_text())
+        except (FileNotFoundError, ValueError):
+            return ()
+        if note["boot"] != _boot() or note["size"] != self._size or not self._path.exists():
+            return ()
+        return tuple((start, stop) for start, stop in note["ranges"])
+
+    def _note(self) -> None:
+        fresh = self.noted.with_suffix(".new")
+        fresh.write_text(json.dumps({"boot": _boot(), "size": self._size, "ranges": self.have}))
+        fresh.rename(self.noted)
+
+
+def note_of(path: Path) -> Path:
+    """Where it stands what the copy at ``path`` holds."""
+    return path.with_suffix(".ranges")
+
+
+def box_headers(read: Callable[[int, int], bytes], size: int) -> dict[str, ByteRange]:
+    """Where the top-level boxes of an ISO media file lie (ISO 14496-12, 4.2), the last of each name; stops where they
+    stop making sense."""
+    found: dict[str, ByteRange] = {}
+    at = 0
+    for _ in range(MOST_BOXES):
+        if at + 8 > size:
+            break
+        header = read(at, at + 16)
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:16], "big")
+        elif length == 0:
+            length = size - at
+        if length < 8:
+            break
+        found[header[4:8].decode("latin-1")] = (at, min(at + length, size))
+        at += length
+    return found
+
+
+def _boot() -> str:
+    return _BOOT.read_text().strip() if _BOOT.exists() else ""
