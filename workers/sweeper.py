@@ -103,9 +103,9 @@ class Sweeper:
         for expired in self._catalogue.expired_uploads(self._settings.sweep_batch):
             try:
                 # The row first: once it is terminated nobody writes there any more.
-                self._drop_bytes(self._catalogue.terminate_upload(expired.id))
+                self._drop_bytes(self._catalogue.terminate_upload(expired.id, only_expired=True))
             except IllegalTransition:
-                continue  # completed in this very moment
+                continue  # completed, or taken up again, in this very moment
             except FishladderError as error:
                 log.warning("expiry_failed", video_id=expired.video, error=error.sentence)
                 continue
@@ -135,4 +135,12 @@ class Sweeper:
         if doomed.prefix is not None:
             self._blobs.delete_prefix(doomed.prefix)
         if doomed.key is not None:
+            self._abort_multiparts(doomed.key)
             self._blobs.delete(doomed.key)
+
+    def _abort_multiparts(self, key: str) -> None:
+        """A source that was given up while its bytes came in is no object yet, but parts that cost room all the same."""
+        if isinstance(self._blobs, MultipartStore):
+            for its, multipart_id in list(self._blobs.list_multiparts(key)):
+                if its == key:
+                    self._blobs.abort_multipart(key, multipart_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from storage.audit import Holdings
 from storage.blobs import StoredPart
 from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
@@ -110,13 +111,14 @@ class Uploads(Protocol):
         """Upload → ``refused``, its video → ``rejected``."""
         ...
 
-    def terminate_upload(self, upload: UploadId) -> Upload:
-        """Upload → ``terminated``, its video → ``deleted``. Raises `IllegalTransition` once completed.
+    def terminate_upload(self, upload: UploadId, *, only_expired: bool = False) -> Upload:
+        """Upload → ``terminated``, its video → ``deleted``. Raises `IllegalTransition` once completed, and with
+        ``only_expired`` also if somebody writes to it again: between `expired_uploads` and this anything may happen.
         What it returns says which objects and multipart upload are to be dropped."""
         ...
 
     def expired_uploads(self, limit: int) -> tuple[Upload, ...]:
-        """Open uploads past their expiry."""
+        """Open uploads past their expiry that nobody writes to and that are not whole."""
         ...
 
 
@@ -342,6 +344,11 @@ class Jobs(Protocol):
         assets with unpublished revisions and no publish job → one. Idempotent."""
         ...
 
+    def retire(self, *, keep_source_ms: int | None, keep_failed_ms: int | None, limit: int) -> dict[str, int]:
+        """Apply retention rules to at most ``limit`` videos each, and count by rule: ``source`` (sources of videos that have
+        been ready for longer), ``video`` (failed and rejected ones that nobody touched for longer). None: kept for good."""
+        ...
+
     def lead(self, name: str, holder: str, ttl_ms: int) -> bool:
         """True if ``holder`` is, or just became, the leader for ``name``."""
         ...
@@ -353,7 +360,21 @@ class Jobs(Protocol):
     def forget_doomed(self, ids: tuple[int, ...]) -> None: ...
 
 
-class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Protocol):
+# --- audits ----------------------------------------------------------------------------------------------------------
+
+
+class Audits(Protocol):
+    def holdings(self) -> Holdings:
+        """Everything that rows know of the store, in one snapshot."""
+        ...
+
+    def adopt_source(self, video: VideoId, *, tenant: TenantId, size_bytes: int, title: str, recipe: str) -> Job:
+        """A video that the database does not know (an older backup was restored) from its source in the store, under its
+        old id: the job to ring for. Raises `Conflict` if it is known."""
+        ...
+
+
+class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Audits, Protocol):
     """All of it, as one adapter gives it."""
 
     def check(self) -> None:

@@ -241,3 +241,25 @@ def test_uploads_expire_by_their_lifetime_which_progress_renews(catalogue: SqlCa
     assert [it.id for it in catalogue.expired_uploads(10)] == [idle.id]
     catalogue.terminate_upload(idle.id)
     assert catalogue.expired_uploads(10) == ()
+
+
+def test_an_upload_that_is_taken_up_again_does_not_expire(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(lifetime_ms=HOUR_MS))
+    let_time_pass(catalogue, HOUR_MS)
+    (expired,) = catalogue.expired_uploads(10)
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)  # between the look and the act
+    with pytest.raises(IllegalTransition):
+        catalogue.terminate_upload(expired.id, only_expired=True)
+    catalogue.record_progress(upload.id, token, offset_bytes=1, new_parts=(), tail=None)
+    catalogue.release_upload(upload.id, token)
+    with pytest.raises(IllegalTransition):
+        catalogue.terminate_upload(expired.id, only_expired=True)
+    assert catalogue.terminate_upload(upload.id).state == "terminated"
+
+
+def test_an_upload_that_is_whole_waits_for_its_completion_however_long(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload(length_bytes=10, lifetime_ms=HOUR_MS))
+    token = catalogue.acquire_upload(upload.id, "writer", MINUTE_MS)
+    catalogue.record_progress(upload.id, token, offset_bytes=10, new_parts=(), tail=None)
+    let_time_pass(catalogue, 100 * HOUR_MS)
+    assert catalogue.expired_uploads(10) == ()

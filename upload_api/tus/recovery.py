@@ -68,9 +68,9 @@ def drop_expired(ports: Ports) -> int:
         if is_whole(upload):
             continue  # `finish_stranded` has it
         try:
-            ended = ports.catalogue.terminate_upload(upload.id)
+            ended = ports.catalogue.terminate_upload(upload.id, only_expired=True)
         except IllegalTransition:
-            continue  # completed in this moment
+            continue  # completed, or taken up again, in this moment
         drop_bytes(ports.blobs, ended)
         log.info("upload_expired", video_id=upload.video, offset_bytes=upload.offset_bytes)
         dropped += 1

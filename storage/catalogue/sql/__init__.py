@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Self
 
+from storage.catalogue.sql.audits import SqlAudits
 from storage.catalogue.sql.commits import SqlCommits
 from storage.catalogue.sql.engine import Database, open_engine
 from storage.catalogue.sql.jobs import SqlJobs
 from storage.catalogue.sql.schema import create_schema, schema_is_current
+from storage.catalogue.sql.segments import SegmentReader
 from storage.catalogue.sql.sweeps import SqlSweeps
 from storage.catalogue.sql.uploads import SqlUploads
 from storage.catalogue.sql.videos import SqlVideos
@@ -23,13 +25,14 @@ from storage.fairness import FairPolicy
 __all__ = ["SqlCatalogue"]
 
 
-class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlViewing):
+class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlAudits, SqlViewing):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
     def __init__(self, database: Database, *, policy: FairPolicy | None = None) -> None:
         """``policy``: whose turn it is when a job is claimed."""
         self._db = database
         self._policy = policy or FairPolicy()
+        self._segments = SegmentReader()
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 10, max_overflow: int = 30, policy: FairPolicy | None = None) -> Self:

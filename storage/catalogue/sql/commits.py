@@ -105,9 +105,10 @@ def _with_notes(video: Row, new: tuple[Note, ...]) -> Any:
 
 def _encoded(tx: Transaction, video: Row, job: Job, outcome: Encoded) -> dict[Lane, int]:
     stored = 0
+    revision = 1 + tx.scalar(sa.select(assets.c.revision).where(assets.c.id == job.asset).with_for_update())
     for output in outcome.outputs:
         _fix_init(tx, job.asset, output)
-        stored += _store_segments(tx, AssetId(job.asset), output)
+        stored += _store_segments(tx, job.asset, output, revision)
     progress = _raise_revision(tx, job.asset, stored)
     tx.execute(
         sa.update(videos)
@@ -144,7 +145,7 @@ def _fix_init(tx: Transaction, asset_id: str, output: RenditionSegments) -> None
         raise InitMismatch(rendition=output.rendition, differing=differing)
 
 
-def _store_segments(tx: Transaction, asset_id: AssetId, output: RenditionSegments) -> int:
+def _store_segments(tx: Transaction, asset_id: AssetId, output: RenditionSegments, revision: int) -> int:
     """How many segments are new. A segment that is there already stays what it is, as manifests may name it: the newer
     bytes are left to be dropped, if they cover the same time at all (`Conflict`)."""
     theirs = {segment.number: segment for segment in output.segments}
@@ -161,9 +162,8 @@ def _store_segments(tx: Transaction, asset_id: AssetId, output: RenditionSegment
     losers = late - {row.name for row in there}
     doom_superseded(tx, {keys.rendition_key(asset_id, output.rendition, name) for name in losers})
     if theirs:
-        tx.execute(
-            sa.insert(segments), [segment_values(asset_id, output.rendition, segment) for segment in theirs.values()]
-        )
+        rows = [segment_values(asset_id, output.rendition, segment, revision) for segment in theirs.values()]
+        tx.execute(sa.insert(segments), rows)
     return len(theirs)
 
 

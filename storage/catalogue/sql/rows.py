@@ -107,10 +107,11 @@ def segment_from(row: Row) -> Segment:
     )
 
 
-def segment_values(asset_id: str, rendition: str, segment: Segment) -> dict[str, Any]:
+def segment_values(asset_id: str, rendition: str, segment: Segment, revision: int) -> dict[str, Any]:
     return {
         "asset_id": asset_id,
         "rendition": rendition,
+        "revision": revision,
         "number": segment.number,
         "name": segment.name,
         "start_ticks": segment.start_ticks,

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from storage import leases
 from storage.catalogue import Doomed, Swept
-from storage.catalogue.sql.dooming import SECOND_PASS_MS
+from storage.catalogue.sql.dooming import SECOND_PASS_MS, doom_key
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import bury_job
-from storage.catalogue.sql.moving import locked_video
+from storage.catalogue.sql.moving import give_up, locked_video
 from storage.catalogue.sql.queueing import ensure_publish_job, make_ready
 from storage.catalogue.sql.rows import Row, doomed_from, job_from
 from storage.catalogue.sql.tables import (
@@ -52,6 +52,15 @@ class SqlSweeps:
             _ring_again(tx, stale_bell_ms, repairs, bells)
             tx.execute(sa.delete(events).where(events.c.at_ms < tx.now - KEEP_EVENTS_MS))
         return Swept(repairs=dict(repairs), bells=dict(bells))
+
+    def retire(self, *, keep_source_ms: int | None, keep_failed_ms: int | None, limit: int) -> dict[str, int]:
+        retired: Counter[str] = Counter()
+        with self._db.write() as tx:
+            if keep_source_ms is not None:
+                retired["source"] = _retire_sources(tx, tx.now - keep_source_ms, limit)
+            if keep_failed_ms is not None:
+                retired["video"] = _retire_failed(tx, tx.now - keep_failed_ms, limit)
+        return {rule: count for rule, count in retired.items() if count}
 
     def lead(self, name: str, holder: str, ttl_ms: int) -> bool:
         with self._db.write() as tx:
@@ -147,6 +156,41 @@ def _publish_what_is_left(tx: Transaction, repairs: Counter[str], bells: Counter
         if ensure_publish_job(tx, video, recipe=asset.recipe):
             repairs["missing_publish"] += 1
             bells[Lane.PLAYABLE] += 1
+
+
+def _retire_sources(tx: Transaction, before_ms: int, limit: int) -> int:
+    """The sources of finished videos: nothing needs them any more but a retry, and those are done."""
+    old = tx.all(
+        sa.select(videos.c.id)
+        .where(
+            videos.c.state == VideoState.READY,
+            videos.c.ready_at_ms < before_ms,
+            videos.c.source_dropped_at_ms.is_(None),
+        )
+        .order_by(videos.c.id)
+        .limit(limit)
+    )
+    for row in old:
+        video = locked_video(tx, row.id)
+        if video.state == VideoState.READY and video.source_dropped_at_ms is None:
+            tx.execute(sa.update(videos).where(videos.c.id == video.id).values(source_dropped_at_ms=tx.now))
+            doom_key(tx, video.source_key)
+    return len(old)
+
+
+def _retire_failed(tx: Transaction, before_ms: int, limit: int) -> int:
+    """Videos that failed or were refused, and that nobody retried or deleted."""
+    old = tx.all(
+        sa.select(videos.c.id)
+        .where(videos.c.state.in_((VideoState.FAILED, VideoState.REJECTED)), videos.c.updated_at_ms < before_ms)
+        .order_by(videos.c.id)
+        .limit(limit)
+    )
+    for row in old:
+        video = locked_video(tx, row.id)
+        if video.state in (VideoState.FAILED, VideoState.REJECTED):
+            give_up(tx, video, VideoState.DELETED, video.reason_code, video.reason)
+    return len(old)
 
 
 def _ring_again(tx: Transaction, stale_bell_ms: int, repairs: Counter[str], bells: Counter[Lane]) -> None:

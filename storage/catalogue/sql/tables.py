@@ -68,6 +68,7 @@ videos = Table(
     Column("uploaded_at_ms", Big),
     Column("playable_at_ms", Big),
     Column("ready_at_ms", Big),
+    Column("source_dropped_at_ms", Big),  # by a retention rule
     Index(None, "created_at_ms", "id"),
     Index(None, "tenant", "created_at_ms", "id"),
 )
@@ -167,6 +168,7 @@ segments = Table(
     Column("duration_ticks", Big, nullable=False),
     Column("size_bytes", Big, nullable=False),
     Column("iframes", Json, nullable=False),  # [[offset, size, duration_ticks], …]
+    Column("revision", Integer),  # of its asset, when it came; NULL: from before this was noted
     sa.ForeignKeyConstraint(["asset_id", "rendition"], ["renditions.asset_id", "renditions.name"]),
     sqlite_with_rowid=False,
 )

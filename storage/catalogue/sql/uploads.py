@@ -198,10 +198,12 @@ class SqlUploads:
                 raise IllegalTransition(f"An upload that is {row.state} cannot be refused.", state=row.state)
             give_up(tx, video, VideoState.REJECTED, code, sentence)
 
-    def terminate_upload(self, upload: UploadId) -> Upload:
+    def terminate_upload(self, upload: UploadId, *, only_expired: bool = False) -> Upload:
         with self._db.write() as tx:
             video = locked_video(tx, _row(tx, upload).video_id)
             row = _row(tx, upload, lock=True)
+            if only_expired and row.state == "open" and not _has_expired(row, tx.now):
+                raise IllegalTransition("This upload is in use again.", state=row.state)
             if row.state == "completed":
                 raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
             if row.state == "terminated":
@@ -219,6 +221,8 @@ class SqlUploads:
                     is_open,
                     uploads.c.expires_at_ms <= tx.now,
                     sa.or_(uploads.c.lease_until_ms.is_(None), uploads.c.lease_until_ms <= tx.now),
+                    # One that is whole only waits for its completion.
+                    sa.or_(uploads.c.length_bytes.is_(None), uploads.c.offset_bytes != uploads.c.length_bytes),
                 )
                 .order_by(uploads.c.expires_at_ms)
                 .limit(limit)
@@ -237,6 +241,10 @@ def _row(tx: Transaction, upload: str, *, lock: bool = False) -> Row:
 def _whole(tx: Transaction, row: Row) -> Upload:
     parts = tx.all(sa.select(upload_parts).where(upload_parts.c.upload_id == row.id).order_by(upload_parts.c.number))
     return upload_from(row, parts)
+
+
+def _has_expired(row: Row, now_ms: int) -> bool:
+    return bool(row.expires_at_ms <= now_ms and (row.lease_until_ms is None or row.lease_until_ms <= now_ms))
 
 
 def _require_open(row: Row) -> None:

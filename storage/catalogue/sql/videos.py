@@ -18,13 +18,13 @@ from storage.catalogue.sql.rows import (
     event_from,
     name_from,
     rendition_from,
-    segment_from,
     video_from,
 )
-from storage.catalogue.sql.tables import assets, events, names, renditions, segments, videos
+from storage.catalogue.sql.segments import SegmentReader
+from storage.catalogue.sql.tables import assets, events, names, renditions, videos
 from storage.errors import IllegalTransition, InvalidRequest, NotFound
 from storage.ids import AssetId, TenantId, VideoId
-from storage.jobs import Job, PublishedName, Segment
+from storage.jobs import Job, PublishedName
 from storage.lifecycle import VideoState
 
 PUBLIC = (VideoState.PLAYABLE, VideoState.READY)
@@ -35,6 +35,7 @@ _CURSOR = re.compile(r"(\d{1,16})-([0-9a-z]{1,64})")
 
 class SqlVideos:
     _db: Database
+    _segments: SegmentReader
 
     def video(self, video: VideoId) -> Video:
         with self._db.read() as tx:
@@ -60,7 +61,7 @@ class SqlVideos:
             row = tx.first(sa.select(assets).where(assets.c.id == asset))
             if row is None:
                 raise NotFound("There is no such asset.", asset_id=asset)
-            stored = _segments(tx, asset) if with_segments else {}
+            stored = self._segments.of(tx, asset, row.revision) if with_segments else {}
             listed = tx.all(sa.select(renditions).where(renditions.c.asset_id == asset).order_by(renditions.c.position))
             public = tx.all(sa.select(names).where(names.c.asset_id == asset).order_by(names.c.name))
         return asset_from(
@@ -148,15 +149,6 @@ def _published_names(tx: Transaction, rows: Sequence[Row]) -> defaultdict[str, f
         for row in tx.all(sa.select(names.c.asset_id, names.c.name).where(names.c.asset_id.in_(public))):
             found[row.asset_id].add(row.name)
     return defaultdict(frozenset, {asset: frozenset(its) for asset, its in found.items()})
-
-
-def _segments(tx: Transaction, asset: str) -> dict[str, list[Segment]]:
-    by_rendition: defaultdict[str, list[Segment]] = defaultdict(list)
-    for row in tx.all(
-        sa.select(segments).where(segments.c.asset_id == asset).order_by(segments.c.rendition, segments.c.number)
-    ):
-        by_rendition[row.rendition].append(segment_from(row))
-    return by_rendition
 
 
 def _filtered(where: VideoFilter) -> sa.Select[tuple[object, ...]]:

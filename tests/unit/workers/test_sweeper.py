@@ -167,3 +167,13 @@ def test_a_missing_object_is_as_good_as_deleted() -> None:
     assert catalogue.waiting == ()
     with pytest.raises(NotFound):
         blobs.head("sources/v")
+
+
+def test_the_parts_of_a_source_that_was_given_up_while_it_came_in_are_dropped() -> None:
+    blobs = MemoryBlobs()
+    catalogue = DoomingCatalogue.in_memory()
+    upload = an_unfinished_upload(catalogue, blobs, lifetime_ms=60_000)
+    other = an_unfinished_upload(catalogue, blobs, lifetime_ms=60_000)
+    catalogue.waiting = (Doomed(id=1, prefix=None, key=upload.source_key),)
+    a_sweeper(catalogue, blobs).sweep_once()
+    assert [key for key, _ in blobs.list_multiparts("")] == [other.source_key]
