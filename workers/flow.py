@@ -26,7 +26,7 @@ def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
     What makes the video playable goes to the ``playable`` lane: the fast-start rungs of chunk 0 and the first piece of
     each sound. The rest follows in the video's own ``lane``: the other rungs of chunk 0, and then chunks and pieces by
     time, so that what is listed grows from the start of the film. Thumbnails, which may be the longest job of all, come
-    when there is something to watch, and early enough not to be waited for at the end.
+    when there is something to watch, and early enough not to be waited for at the end; sound alone has none.
     """
     jobs = [*_fast_start(plan), *_rest_of_first_chunk(plan, lane), *_by_time(plan, lane)]
     return tuple(
@@ -37,7 +37,8 @@ def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
 
 def _fast_start(plan: EncodePlan) -> list[NewJob]:
     rungs = tuple(rung for rung in plan.ladder.rungs if rung.name in plan.ladder.fast_start)
-    return [_encode(plan, plan.chunks[0], rungs, Lane.PLAYABLE), *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE)]
+    pictures = [_encode(plan, chunk, rungs, Lane.PLAYABLE) for chunk in plan.chunks[:1]]
+    return [*pictures, *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE)]
 
 
 def _rest_of_first_chunk(plan: EncodePlan, lane: Lane) -> list[NewJob]:
@@ -50,8 +51,9 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
         (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in plan.chunks[1:]
     ]
     starting += [(piece.first_segment, _audio(plan, (piece,), lane)) for piece in plan.audio_pieces[1:]]
-    thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds
-    starting.append((int(thumbnails_at), [_thumbnails(plan, lane)]))
+    if plan.chunks:
+        thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds
+        starting.append((int(thumbnails_at), [_thumbnails(plan, lane)]))
     starting.sort(key=lambda pair: pair[0])  # stable: of one time, video first
     return [job for _, jobs in starting for job in jobs]
 

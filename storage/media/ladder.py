@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from storage.media.time import FrameRange, video_timescale
+from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, FrameRange, video_timescale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,8 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
-    """Rungs from the lowest to the top one, all of one frame rate."""
+    """Rungs from the lowest to the top one, all of one frame rate. Without a picture there are none, and what the time
+    line counts in place of frames is named by `sound_ladder`."""
 
     rungs: tuple[Rung, ...]
     frame_rate: Fraction
@@ -35,9 +36,9 @@ class Ladder:
 
     def __post_init__(self) -> None:
         names = [rung.name for rung in self.rungs]
-        if not names or len(set(names)) != len(names):
-            raise ValueError("a ladder has rungs, each of its own name")
-        if not set(self.fast_start) <= set(names) or not self.fast_start:
+        if len(set(names)) != len(names):
+            raise ValueError("each rung has a name of its own")
+        if not set(self.fast_start) <= set(names) or bool(self.fast_start) != bool(names):
             raise ValueError("fast-start rungs are rungs of the ladder")
 
     @property
@@ -56,6 +57,13 @@ class Ladder:
     @property
     def frame_ticks(self) -> int:
         return video_timescale(self.frame_rate)[1]
+
+
+def sound_ladder(gop_seconds: int) -> Ladder:
+    """The ladder of a source without a picture: no rungs, and AAC frames in place of pictures. So segments of sound
+    alone last as long as others do, and end exactly where an AAC frame ends."""
+    rate = Fraction(AUDIO_RATE_HZ, AAC_FRAME_SAMPLES)
+    return Ladder(rungs=(), frame_rate=rate, gop_frames=max(1, round(gop_seconds * rate)), fast_start=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +100,8 @@ class AudioRendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodePlan:
-    """Everything that will be made, decided once. ``total_frames`` output frames, always exactly that many."""
+    """Everything that will be made, decided once. ``total_frames`` output frames, always exactly that many; of a source
+    without a picture these are AAC frames, and there are no chunks."""
 
     recipe: str  # version of the rules that made this plan and of the commands that follow it
     ladder: Ladder

@@ -87,7 +87,7 @@ class Source:
 
     demuxer: str
     size_bytes: int
-    duration: Fraction  # seconds from the earlier track's start to the video's end
+    duration: Fraction  # seconds from the earlier track's start to the video's end, or to that of the last sound
     start: Fraction  # seconds: the earlier track's start on the source's clock; our time zero
     video: VideoTrack | None
     audio: tuple[AudioTrack, ...] = ()

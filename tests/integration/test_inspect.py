@@ -221,14 +221,6 @@ REFUSED: dict[str, tuple[Callable[[Callable[..., Path], Path], Path], str]] = {
     "a list of files to join": (lambda _, folder: written(folder, b"ffconcat version 1.0\nfile x.mov\n"), "not_media"),
     "a playlist": (lambda _, folder: written(folder, b"#EXTM3U\n#EXTINF:4,\nfile:///etc/passwd\n"), "not_media"),
     "truncated": (lambda make, _: cut(make(*picture(), *X264, "film.mp4")), "truncated"),
-    "sound only": (lambda make, _: make(*sound(), *AAC, "sound.m4a"), "audio_only"),
-    "sound with a cover": (
-        lambda make, _: make(
-            *sound(1), *picture(1), "-map", "0", "-map", "1", "-frames:v", "1", "-c:v", "png",
-            "-disposition:v", "attached_pic", "sound.mp3",
-        ),
-        "audio_only",
-    ),
     "a codec that we do not decode": (lambda make, _: make(*picture(1), "-c:v", "magicyuv", "magic.avi"), "unsupported_codec"),
     "a picture of one pixel": (lambda make, _: make(*picture(1, size="2x2"), *X264, "dot.mp4"), "picture_too_small"),
 }  # fmt: skip
@@ -249,6 +241,27 @@ def test_what_we_cannot_use_is_refused_with_a_reason(
         plan_encode(look(prepare(make, tmp_path)), DEFAULT_POLICY)
     assert refused.value.reason_code == reason_code
     assert refused.value.sentence.endswith(".")
+
+
+SOUND_ALONE: dict[str, tuple[str, ...]] = {
+    "m4a": (*sound(2), *AAC, "sound.m4a"),
+    "flac": (*sound(2), "sound.flac"),
+    "an mp3 with a cover": (
+        *sound(2), "-f", "lavfi", "-i", "color=size=64x64:rate=25:duration=0.04", "-map", "0", "-map", "1",
+        "-c:v", "png", "-disposition:v", "attached_pic", "sound.mp3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOUND_ALONE)
+def test_sound_alone_is_planned_without_pictures(
+    name: str, make: Callable[..., Path], look: Callable[[Path], Source]
+) -> None:
+    source = look(make(*SOUND_ALONE[name]))
+    plan = plan_encode(source, DEFAULT_POLICY)
+    assert source.video is None
+    assert abs(source.duration - 2) < Fraction(1, 10)
+    assert (plan.ladder.rungs, plan.chunks, len(plan.audio), plan.total_frames) == ((), (), 1, plan.audio_frames)
 
 
 def test_noise_behind_good_first_bytes_is_damaged(look: Callable[[Path], Source], tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ STEADY_SHARE = Fraction(9, 10)
 LONGEST_LEAD = Fraction(3600)
 """Sound that starts this much before the picture has another clock, not a long overture."""
 _INTERLACED_ORDERS = frozenset({2, 3, 4, 5})  # AV_FIELD_TT, BB, TB, BT
+_DAMAGED_PACKETS = Note(code="damaged_packets", sentence="Parts of the file are damaged and may be missing.")
 _WITH_TRUE_DURATION = frozenset({"matroska", "avi", "flv"})  # their headers say it, nothing is estimated
 
 
@@ -35,12 +36,14 @@ def read_report(report: Report) -> Source:
     if report["error"]:
         raise _unreadable(report)
     tracks: list[Report] = report["tracks"]
+    if _is_sound_alone(tracks):
+        return _sound_alone(report)
     picture = _best_picture(tracks)
     timing = _timing(picture)
     video = _video_track(picture, timing)
-    audio = tuple(_audio_track(track) for track in tracks if track["type"] == "audio" and _decodes(track))
+    audio = _audio_tracks(tracks)
     start = min([video.start, *(track.start for track in audio if video.start - track.start < LONGEST_LEAD)])
-    others = tuple(_other_track(track) for track in tracks if not _is_taken(track, picture))
+    others = _others(tracks, picture)
     return Source(
         demuxer=report["demuxer"],
         size_bytes=report["size_bytes"],
@@ -51,6 +54,35 @@ def read_report(report: Report) -> Source:
         others=others,
         notes=_notes(report, picture, timing, video.start - start),
     )
+
+
+def _sound_alone(report: Report) -> Source:
+    """The facts of a file that has sound and no picture but, perhaps, a cover."""
+    tracks: list[Report] = report["tracks"]
+    audio = _audio_tracks(tracks)
+    start = min(track.start for track in audio)
+    length = Fraction(report["duration_us"] or 0, 1_000_000)
+    ends = [track.start + track.duration for track in audio if track.duration is not None] or [start + length]
+    if max(ends) <= start:
+        raise DamagedSource("This file is damaged: its sound has no length.")
+    return Source(
+        demuxer=report["demuxer"],
+        size_bytes=report["size_bytes"],
+        duration=max(ends) - start,
+        start=start,
+        video=None,
+        audio=audio,
+        others=_others(tracks, None),
+        notes=_sound_notes(report),
+    )
+
+
+def _audio_tracks(tracks: list[Report]) -> tuple[AudioTrack, ...]:
+    return tuple(_audio_track(track) for track in tracks if track["type"] == "audio" and _decodes(track))
+
+
+def _others(tracks: list[Report], picture: Report | None) -> tuple[OtherTrack, ...]:
+    return tuple(_other_track(track) for track in tracks if not _is_taken(track, picture))
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -88,6 +120,12 @@ def _encrypted() -> UnsupportedSource:
     )
 
 
+def _is_sound_alone(tracks: list[Report]) -> bool:
+    """Whether there is sound to be heard and not even a damaged picture to be seen; a cover is none."""
+    heard = any(track["type"] == "audio" and _decodes(track) for track in tracks)
+    return heard and not any(track["type"] == "video" and not track["attached_picture"] for track in tracks)
+
+
 def _best_picture(tracks: list[Report]) -> Report:
     """The video track to use: of those that decode the default one, then the largest, then the first."""
     pictures = [track for track in tracks if track["type"] == "video" and not track["attached_picture"]]
@@ -107,9 +145,18 @@ def _best_picture(tracks: list[Report]) -> Report:
     raise DamagedSource("This file is damaged: not one of its pictures can be decoded.")
 
 
-def _no_picture(tracks: list[Report]) -> UnsupportedSource:
-    if any(track["type"] == "audio" for track in tracks):
-        return UnsupportedSource("This file has sound but no picture.", reason_code="audio_only")
+def _no_picture(tracks: list[Report]) -> UnsupportedSource | DamagedSource:
+    sounds = [track for track in tracks if track["type"] == "audio"]
+    if any(track["encrypted"] for track in sounds):
+        return _encrypted()
+    without_decoder = [track for track in sounds if "sample" not in track]
+    if without_decoder:
+        name = without_decoder[0]["codec"] or without_decoder[0]["tag"] or "unknown"
+        return UnsupportedSource(
+            f"The sound of this file is coded as “{name}”, which we do not decode.", reason_code="unsupported_codec"
+        )
+    if sounds:
+        return DamagedSource("This file is damaged: none of its sound can be decoded.")
     return UnsupportedSource("There is neither picture nor sound in this file.", reason_code="not_media")
 
 
@@ -117,8 +164,10 @@ def _decodes(track: Report) -> bool:
     return bool(track.get("sample", {}).get("frames")) and not track["encrypted"]
 
 
-def _is_taken(track: Report, picture: Report) -> bool:
-    return track["index"] == picture["index"] or (track["type"] == "audio" and _decodes(track))
+def _is_taken(track: Report, picture: Report | None) -> bool:
+    return (picture is not None and track["index"] == picture["index"]) or (
+        track["type"] == "audio" and _decodes(track)
+    )
 
 
 # --- time ------------------------------------------------------------------------------------------------------------
@@ -317,7 +366,7 @@ def _notes(report: Report, picture: Report, timing: Timing, lead: Fraction) -> t
     if _is_cut_off(report, picture):
         notes.append(Note(code="truncated", sentence="The file is cut off: what is there was kept."))
     elif report.get("scan_error") or picture.get("scan", {}).get("corrupt"):
-        notes.append(Note(code="damaged_packets", sentence="Parts of the file are damaged and may be missing."))
+        notes.append(_DAMAGED_PACKETS)
     if timing.lost_at_start or picture["sample"].get("from_middle"):
         notes.append(
             Note(
@@ -334,13 +383,25 @@ def _notes(report: Report, picture: Report, timing: Timing, lead: Fraction) -> t
             )
         )
     tracks = report["tracks"]
-    if any(track["type"] == "audio" and not _decodes(track) for track in tracks):
-        notes.append(Note(code="audio_undecodable", sentence="A sound track could not be decoded and was left out."))
+    notes += _mute_notes(tracks)
     if any(track["type"] == "video" and _decodes(track) and track is not picture for track in tracks):
         notes.append(Note(code="extra_video", sentence="Of several video tracks one was used."))
     if any(track["type"] == "subtitle" for track in tracks):
         notes.append(Note(code="subtitles_left_out", sentence="Subtitles in the file were left out."))
     return tuple(notes)
+
+
+def _sound_notes(report: Report) -> tuple[Note, ...]:
+    notes = _mute_notes(report["tracks"])
+    if report.get("scan_error") or any(track.get("scan", {}).get("corrupt") for track in report["tracks"]):
+        notes.append(_DAMAGED_PACKETS)
+    return tuple(notes)
+
+
+def _mute_notes(tracks: list[Report]) -> list[Note]:
+    if all(_decodes(track) for track in tracks if track["type"] == "audio"):
+        return []
+    return [Note(code="audio_undecodable", sentence="A sound track could not be decoded and was left out.")]
 
 
 def _is_cut_off(report: Report, picture: Report) -> bool:

@@ -33,6 +33,11 @@ def plan_audio(tracks: tuple[AudioTrack, ...], policy: AudioPolicy) -> tuple[Aud
     )
 
 
+def sound_frames(duration: Fraction) -> int:
+    """How many AAC frames a source without a picture has: nothing is cut off at its end, and there is at least one."""
+    return max(1, audio_frames_until(duration))
+
+
 def total_audio_frames(total_frames: int, ladder: Ladder) -> int:
     """AAC frames that cover the video, and at least one for each of its segments: a last segment of a single picture
     may be shorter than an AAC frame."""

@@ -4,42 +4,51 @@ from __future__ import annotations
 
 from storage.errors import UnsupportedSource
 from storage.media.colour import HDR_TRANSFERS
-from storage.media.ladder import RECIPE, EncodePlan
+from storage.media.ladder import RECIPE, EncodePlan, sound_ladder
 from storage.media.source import FieldOrder, Note, Source, VideoTrack
 from storage.media.time import MAX_FRAME_RATE
-from workers.planning.audio import plan_audio, plan_audio_pieces, total_audio_frames
+from workers.planning.audio import plan_audio, plan_audio_pieces, sound_frames, total_audio_frames
 from workers.planning.chunks import plan_chunks, total_frames
 from workers.planning.ladder import plan_ladder
 from workers.planning.policy import Policy, SourceLimits
 
 
 def plan_encode(source: Source, policy: Policy) -> EncodePlan:
-    """The plan for ``source``. Raises `UnsupportedSource` for one that `SourceLimits` refuse or that has no picture."""
-    video = accepted(source, policy.limits)
-    ladder = plan_ladder(video, policy.ladder)
-    total = total_frames(source.duration, ladder.frame_rate)
+    """The plan for ``source``. Raises `UnsupportedSource` for one that `SourceLimits` refuse. Without a picture it is a
+    plan for sound alone."""
+    check_limits(source, policy.limits)
+    ladder = plan_ladder(source.video, policy.ladder) if source.video else sound_ladder(policy.ladder.gop_seconds)
+    total = total_frames(source.duration, ladder.frame_rate) if source.video else sound_frames(source.duration)
     audio = plan_audio(source.audio, policy.audio)
     return EncodePlan(
         recipe=RECIPE,
         ladder=ladder,
         total_frames=total,
-        chunks=plan_chunks(total, ladder, policy.chunks),
+        chunks=plan_chunks(total, ladder, policy.chunks) if source.video else (),
         audio=audio,
         audio_pieces=plan_audio_pieces(total, ladder, policy.chunks) if audio else (),
         audio_frames=total_audio_frames(total, ladder) if audio else 0,
     )
 
 
-def accepted(source: Source, limits: SourceLimits) -> VideoTrack:
-    """The video track of ``source``, if nothing about it is absurd; raises `UnsupportedSource` otherwise."""
-    video = source.video
-    if video is None:
-        raise UnsupportedSource("This file has sound but no picture.", reason_code="audio_only")
-    tracks = 1 + len(source.audio) + len(source.others)
+def check_limits(source: Source, limits: SourceLimits) -> None:
+    """Nothing about ``source`` is absurd; raises `UnsupportedSource` otherwise."""
+    tracks = (source.video is not None) + len(source.audio) + len(source.others)
     if tracks > limits.most_tracks:
         raise UnsupportedSource(
             f"This file has {tracks} tracks; {limits.most_tracks} are the most we read.", reason_code="too_many_tracks"
         )
+    if source.duration > limits.longest_s:
+        raise UnsupportedSource(
+            f"This video claims to last {float(source.duration / 3600):.0f} hours; {limits.longest_s // 3600} are the"
+            " most we take.",
+            reason_code="too_long",
+        )
+    if source.video is not None:
+        _check_picture(source.video, limits)
+
+
+def _check_picture(video: VideoTrack, limits: SourceLimits) -> None:
     sides = (video.width, video.height, *video.display_size)
     size = f"{video.width}x{video.height}"
     if min(sides) < limits.smallest_side:
@@ -50,19 +59,13 @@ def accepted(source: Source, limits: SourceLimits) -> VideoTrack:
     area = max(video.width * video.height, video.display_size[0] * video.display_size[1])
     if max(sides) > limits.largest_side or area > limits.most_pixels:
         raise UnsupportedSource(f"The picture is {size} pixels: too large for us.", reason_code="picture_too_large")
-    if source.duration > limits.longest_s:
-        raise UnsupportedSource(
-            f"This video claims to last {float(source.duration / 3600):.0f} hours; {limits.longest_s // 3600} are the"
-            " most we take.",
-            reason_code="too_long",
-        )
-    return video
 
 
 def plan_notes(source: Source, plan: EncodePlan) -> tuple[Note, ...]:
     """What the plan changes about the source that its owner should know."""
     if source.video is None:
-        return ()
+        sound_only = Note(code="sound_only", sentence="There is no picture in this file: it becomes sound alone.")
+        return (sound_only, *_sound_notes(source, plan))
     return (*_picture_notes(source.video, plan), *_sound_notes(source, plan))
 
 

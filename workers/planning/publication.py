@@ -81,12 +81,12 @@ def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | 
 
 
 def is_final(asset: Asset, presentation: Presentation) -> bool:
-    """True if nothing will be added any more: complete, and the storyboard is there or was given up.
+    """True if nothing will be added any more: complete, and the storyboard is there or was given up. Sound alone has none.
 
     ``asset.storyboard`` None means that the thumbnails are still to come. They are a nicety and never keep a film from
     being finished: the runner commits an empty storyboard for a thumbnails job that cannot be done.
     """
-    return presentation.complete and asset.storyboard is not None
+    return presentation.complete and (asset.storyboard is not None or not presentation.video)
 
 
 def audio_segment_count(plan: EncodePlan) -> int:

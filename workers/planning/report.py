@@ -53,10 +53,11 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
         )
         for rendition in plan.audio
     ]
+    frames = f"{plan.total_frames} frames at {_fps(ladder.frame_rate)}" if ladder.rungs else "sound alone"
+    gops = f" (2 GOPs of {ladder.gop_frames} frames)" if ladder.rungs else ""
     summary = (
-        f"{_clock(plan.duration)}, {plan.total_frames} frames at {_fps(ladder.frame_rate)},"
-        f" {_count(plan.segment_count, 'segment')} of {_decimal(ladder.segment_seconds)} s"
-        f" (2 GOPs of {ladder.gop_frames} frames), recipe {plan.recipe}"
+        f"{_clock(plan.duration)}, {frames}, {_count(plan.segment_count, 'segment')} of"
+        f" {_decimal(ladder.segment_seconds)} s{gops}, recipe {plan.recipe}"
     )
     table = _table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound])
     return "\n".join([summary, "", *table, "", *_work(plan), *_notes(notes)])
@@ -65,7 +66,7 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
 def _work(plan: EncodePlan) -> list[str]:
     rate, segment_s = plan.ladder.frame_rate, plan.ladder.segment_seconds
     chunks = [len(chunk.frames) / rate for chunk in plan.chunks]
-    lines = [f"{_count(len(chunks), 'chunk')} of video: {_lengths(chunks)}"]
+    lines = [f"{_count(len(chunks), 'chunk')} of video: {_lengths(chunks)}"] if chunks else []
     if plan.audio:
         pieces = [
             min(piece.stop_segment * segment_s, plan.duration) - piece.first_segment * segment_s

@@ -20,7 +20,7 @@ from workers.planning.report import describe_plan, describe_source
 @pytest.mark.parametrize(
     ("changes", "reason_code"),
     [
-        pytest.param({"video": None}, "audio_only", id="no picture"),
+        pytest.param({"video": None, "duration": Fraction(10**6)}, "too_long", id="eleven days of sound"),
         pytest.param({"video": a_video_track(width=1, height=1)}, "picture_too_small", id="a tracking pixel"),
         pytest.param({"video": a_video_track(width=16_000, height=16_000)}, "picture_too_large", id="a bomb"),
         pytest.param({"video": a_video_track(sample_aspect=Fraction(20))}, "picture_too_large", id="a stretched one"),
@@ -81,6 +81,20 @@ def test_jobs_make_it_playable_first_and_then_follow_the_film() -> None:
     ]
     assert [job.order for job in jobs] == list(range(len(jobs)))
     assert all(job.cost_cpu_ms > 0 for job in jobs)
+
+
+def test_sound_alone_has_segments_of_whole_aac_frames_and_jobs_for_nothing_else() -> None:
+    source = a_source(video=None, duration=Fraction(61))
+    plan = plan_encode(source, DEFAULT_POLICY)
+    assert (plan.ladder.rungs, plan.ladder.fast_start, plan.chunks) == ((), (), ())
+    assert plan.ladder.segment_seconds == Fraction(188 * 1024, 48_000)
+    assert plan.total_frames == plan.audio_frames == -(-61 * 48_000 // 1024)
+    assert plan.audio_pieces[-1].stop_segment == plan.segment_count == 16
+    jobs = plan_jobs(plan, Lane.BULK)
+    assert {job.kind for job in jobs} == {JobKind.AUDIO}
+    assert [job.lane for job in jobs] == [Lane.PLAYABLE, *[Lane.BULK] * (len(jobs) - 1)]
+    assert [note.code for note in plan_notes(source, plan)] == ["sound_only"]
+    assert describe_plan(plan).startswith("0:01:01.013, sound alone, 16 segments of 4.011 s, recipe")
 
 
 def test_a_single_rung_has_no_second_job_for_the_first_chunk() -> None:

@@ -91,8 +91,8 @@ def test_a_plain_film_is_read() -> None:
         pytest.param(unreadable(has_header=False, names=["ftyp", "mdat"]), "truncated", id="no moov"),
         pytest.param(unreadable(has_header=False, names=["styp", "moof", "mdat"]), "no_index", id="bare segment"),
         pytest.param(unreadable(overrun=True), "truncated", id="cut inside its moov"),
-        pytest.param(a_report(a_sound()), "audio_only", id="sound only"),
-        pytest.param(a_report(a_sound(), a_picture(attached_picture=True)), "audio_only", id="sound with a cover"),
+        pytest.param(a_report(without(a_sound(codec="atrac3"), "sample")), "unsupported_codec", id="sound's codec"),
+        pytest.param(a_report(a_sound(encrypted=True)), "encrypted", id="encrypted sound"),
         pytest.param(a_report(), "not_media", id="no tracks"),
         pytest.param(a_report(a_picture(encrypted=True)), "encrypted", id="encrypted track"),
         pytest.param(a_report(without(a_picture(codec="magicyuv"), "sample")), "unsupported_codec", id="codec"),
@@ -116,6 +116,11 @@ def test_what_cannot_be_used_is_refused_with_its_reason(report: dict[str, Any], 
         pytest.param(unreadable(), id="unreadable though complete"),
         pytest.param(unreadable("matroska"), id="unreadable matroska"),
         pytest.param(a_report(a_picture(sample=a_sample(frames=0, times=[], errors=50))), id="nothing decodes"),
+        pytest.param(a_report(a_sound(sample=a_sample(frames=0, times=[]))), id="no sound decodes"),
+        pytest.param(
+            a_report(a_picture(sample=a_sample(frames=0, times=[], errors=50)), a_sound()),
+            id="sound, but a broken picture",
+        ),
     ],
 )
 def test_what_is_video_but_does_not_decode_is_damaged(report: dict[str, Any]) -> None:
@@ -177,6 +182,21 @@ def test_time_zero_is_the_earlier_start_and_both_end_with_the_video() -> None:
 
     late_sound = read_report(a_report(a_picture(), a_sound(sample=a_sample(96_000))))
     assert (late_sound.start, late_sound.duration, late_sound.notes) == (0, 10, ())
+
+
+@pytest.mark.parametrize("cover", [(), (a_picture(index=0, attached_picture=True),)], ids=["bare", "with a cover"])
+def test_sound_alone_lasts_from_its_first_sample_to_its_last(cover: tuple[dict[str, Any], ...]) -> None:
+    early, late = a_sound(sample=a_sample(4_800)), a_sound(index=2, language="fra", sample=a_sample(9_600))
+    source = read_report(a_report(*cover, early, late))
+    assert source.video is None
+    assert (source.start, source.duration) == (Fraction(1, 10), Fraction(469 * 1024 - 4_800, 48_000))
+    assert [track.language for track in source.audio] == ["en", "fr"]
+    assert [other.kind for other in source.others] == ["cover"] * len(cover)
+
+
+def test_sound_too_large_to_scan_lasts_as_its_container_says() -> None:
+    unscanned = without(a_sound(duration=None), "scan")
+    assert read_report(a_report(unscanned, duration_us=3_600_000_000)).duration == 3600
 
 
 def test_sound_with_a_clock_of_its_own_does_not_stretch_the_film() -> None:

@@ -13,7 +13,9 @@ from storage.catalogue import Asset
 from storage.jobs import PublishedName
 from storage.media.ladder import AudioPiece
 from storage.media.time import FrameRange
-from tests.builders import a_film_plan, a_ladder, an_asset, an_audio_rendition
+from tests.builders import a_film_plan, a_ladder, a_source, an_asset, an_audio_rendition
+from workers.planning.encode_plan import plan_encode
+from workers.planning.policy import DEFAULT_POLICY
 from workers.planning.publication import PublicationPolicy, is_final, plan_publication, target_duration_s
 
 POLICY = PublicationPolicy()
@@ -74,6 +76,13 @@ def test_what_is_listed(stored: dict[str, list[int]], expected: dict[str, int]) 
 
 def whole(**changes: object) -> Asset:
     return an_asset(stored=dict.fromkeys(("240p", "480p", "720p", "audio-en"), ALL), **changes)
+
+
+def test_sound_alone_grows_and_is_finished_without_a_storyboard() -> None:
+    plan = plan_encode(a_source(video=None, duration=Fraction(20)), DEFAULT_POLICY)
+    growing, done = an_asset(plan, stored={"audio-en": [0, 1]}), an_asset(plan, stored={"audio-en": ALL})
+    assert (listed(growing), is_final(growing, planned(growing))) == ({"audio-en": 2}, False)
+    assert (listed(done), is_final(done, planned(done))) == ({"audio-en": 5}, True)
 
 
 def test_a_film_is_complete_when_every_rendition_has_all_its_segments() -> None:
