@@ -15,6 +15,7 @@ from storage.blobs.memory import MemoryBlobs
 from storage.catalogue.sql import SqlCatalogue
 from storage.jobs import Lane
 from upload_api.app import Ports, UploadApiSettings, create_app
+from upload_api.requests import TRAILERS
 
 BODY_TYPE = "application/offset+octet-stream"
 
@@ -71,10 +72,12 @@ class Reply:
 
 @dataclass
 class Sending:
-    """A body as it goes over the wire: pieces, then its end, a break, or silence. ``hold`` keeps the last word back."""
+    """A body as it goes over the wire: pieces, then its end, a break, or silence. ``hold`` keeps the last word back.
+    ``trailers`` None: the server does not tell any."""
 
     pieces: Sequence[bytes] = ()
     breaks: bool = False
+    trailers: Sequence[tuple[str, str]] | None = None
     hold: asyncio.Event | None = None
     read: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +112,9 @@ async def ask(
         "client": ("192.0.2.1", 4000),
         "server": ("fish.test", 80),
     }
+    trailers: list[tuple[bytes, bytes]] = []
+    if sending.trailers is not None:
+        scope["extensions"] = {TRAILERS: trailers}
     answered = asyncio.Event()
     queue = list(sending.pieces)
     start: dict[str, Any] = {}
@@ -122,6 +128,8 @@ async def ask(
             piece = queue.pop(0)
             sending.read += len(piece)
             last = not queue and not sending.breaks and sending.hold is None
+            if last:
+                trailers.extend((name.encode(), value.encode()) for name, value in sending.trailers or ())
             return {"type": "http.request", "body": piece, "more_body": not last}
         if sending.hold is not None:
             await sending.hold.wait()

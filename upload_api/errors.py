@@ -23,6 +23,12 @@ class MethodNotAllowed(InvalidRequest):
     code = "method_not_allowed"
 
 
+class ChecksumMismatch(InvalidRequest):
+    """The bytes that arrived are not those that were promised; nothing of this request was kept."""
+
+    code = "checksum_mismatch"
+
+
 class UploadRefused(Rejected):
     """This upload was refused; sending more of it does not help."""
 

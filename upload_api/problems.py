@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from storage import errors
 from storage.errors import FishladderError
 from upload_api.errors import (
+    ChecksumMismatch,
     MethodNotAllowed,
     SourceLost,
     UnsupportedVersion,
@@ -37,6 +38,7 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.InvalidRequest: 400,
     UnsupportedVersion: 412,
     WrongContentType: 415,
+    ChecksumMismatch: 460,
     MethodNotAllowed: 405,
     errors.TooLarge: 413,
     errors.NotAllowed: 403,
@@ -96,6 +98,8 @@ class Problem:
 
 
 def phrase(status: int) -> str:
+    if status == 460:  # of tus alone
+        return "Checksum Mismatch"
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -6,6 +6,9 @@ from starlette.types import Scope
 
 from upload_api.urls import Asked
 
+TRAILERS = "fishladder.trailers"
+"""Our extension of the ASGI scope: a list that is whole once the body has ended."""
+
 
 def request_fields(scope: Scope) -> dict[str, str]:
     """Header fields by lower-case name. One that came twice is joined with a comma (RFC 9110 section 5.3), which a
@@ -15,6 +18,13 @@ def request_fields(scope: Scope) -> dict[str, str]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
     return fields
+
+
+def request_trailers(scope: Scope) -> list[tuple[bytes, bytes]] | None:
+    """The trailer fields that came so far, if the server keeps them apart from the header fields (ours does); None if
+    trailers cannot be told here."""
+    trailers: list[tuple[bytes, bytes]] | None = scope.get("extensions", {}).get(TRAILERS)
+    return trailers
 
 
 def asked_by(scope: Scope) -> Asked:

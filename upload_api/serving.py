@@ -5,6 +5,8 @@
 - ``Expect: 100-continue`` is answered at the first `receive`: a request that fails its checks sends no body.
 - When a connection is lost uvicorn forgets what it had read ahead of the app. `KeepsWhatArrived` hands it out first:
   all bytes that reached us before a break are kept.
+- uvicorn appends trailer fields to the header fields, where they could pose as some. Here they have a list of their
+  own, `requests.TRAILERS`, by which the app knows that it may announce checksum-trailer.
 - Proxy fields are ours to judge (`urls`), so uvicorn's own handling of them is off.
 - On a signal uvicorn waits for requests to end; an upload may last hours. `serve` therefore begins the app's drain
   first: writers stop, store what they have and answer, event streams end.
@@ -23,14 +25,30 @@ from fastapi import FastAPI
 from uvicorn._types import ASGIReceiveCallable, ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from upload_api.requests import TRAILERS
 from upload_api.settings import UploadApiSettings
+
+MAX_TRAILERS = 16
 
 
 class KeepsWhatArrived(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, except that a lost connection is told after the bytes that came over it."""
+    """uvicorn's HTTP/1.1, except that a lost connection is told after the bytes that came over it, and that trailer
+    fields have a place of their own."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._trailers: list[tuple[bytes, bytes]] | None = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._trailers is None:
+            super().on_header(name, value)
+        elif len(self._trailers) < MAX_TRAILERS:
+            self._trailers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         before = self.cycle
+        self._trailers = []
+        self.scope["extensions"] = {TRAILERS: self._trailers}  # type: ignore[dict-item]  # one of ours
         super().on_headers_complete()
         if self.cycle is not before:
             # The app's task was only scheduled: it will be given this `receive`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import random
@@ -67,7 +68,9 @@ def eventually(true: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def begin_patch(url: str, offset: int, length: int, *, chunked: bool = False, expect: bool = False) -> socket.socket:
+def begin_patch(
+    url: str, offset: int, length: int, *, chunked: bool = False, expect: bool = False, more: tuple[str, ...] = ()
+) -> socket.socket:
     """A connection with the head of a PATCH sent."""
     host, _, path = url.removeprefix("http://").partition("/")
     name, _, port = host.partition(":")
@@ -81,6 +84,7 @@ def begin_patch(url: str, offset: int, length: int, *, chunked: bool = False, ex
         f"Upload-Offset: {offset}",
         size,
         *(["Expect: 100-continue"] if expect else []),
+        *more,
     ]
     connection.sendall("\r\n".join([*head, "", ""]).encode())
     return connection
@@ -123,6 +127,28 @@ def test_16_a_chunked_body_is_taken(server: UploadServer, tmp_path: Path) -> Non
     reply = httpx.patch(url, headers=BODY | {"Upload-Offset": "0"}, content=pieces, timeout=60)
     assert (reply.status_code, reply.headers["Upload-Offset"]) == (204, str(len(FILM)))
     assert stored_digest(tmp_path, video) == hashlib.sha256(FILM).hexdigest()
+
+
+@pytest.mark.parametrize(("promised", "status", "kept"), [(b"hello fish", 204, 10), (b"hullo fish", 460, 0)])
+def test_43_a_checksum_in_the_trailer_is_checked(server: UploadServer, promised: bytes, status: int, kept: int) -> None:
+    announced = httpx.options(f"{server.url}/files").headers["Tus-Extension"].split(",")
+    assert "checksum-trailer" in announced
+    url, _ = create(server)
+    connection = begin_patch(url, 0, 0, chunked=True, more=("Trailer: Upload-Checksum",))
+    digest = base64.b64encode(hashlib.sha1(promised).digest()).decode()
+    connection.sendall(b"a\r\nhello fish\r\n0\r\n" + f"Upload-Checksum: sha1 {digest}\r\n\r\n".encode())
+    assert status_of(connection) == status
+    connection.close()
+    assert offset_of(url) == kept
+
+
+def test_43_a_trailer_is_no_header(server: UploadServer) -> None:
+    url, _ = create(server)
+    connection = begin_patch(url, 0, 0, chunked=True)
+    connection.sendall(b"5\r\nhello\r\n0\r\nX-HTTP-Method-Override: DELETE\r\nUpload-Length: 5\r\n\r\n")
+    assert status_of(connection) == 204
+    connection.close()
+    assert offset_of(url) == 5
 
 
 def test_33_continue_is_only_said_to_a_request_that_may_send(server: UploadServer) -> None:

@@ -14,8 +14,9 @@ class Body:
     """Pieces of a body, in order. Reading one is cancellable without loss: a piece that was handed out is the caller's,
     one that was not stays with the server."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, trailers: list[tuple[bytes, bytes]] | None = None) -> None:
         self._receive = receive
+        self._trailers = trailers
         self.started = False
         self.ended = False
         self.disconnected = False
@@ -30,6 +31,15 @@ class Body:
         self.ended = not message.get("more_body", False)
         piece: bytes = message.get("body", b"")
         return piece
+
+    def trailer(self, name: str) -> str | None:
+        """A trailer field of a body that has ended. One that came twice is joined with a comma, like a header."""
+        values = [value.decode("latin-1").strip() for key, value in self._trailers or () if key == name.encode()]
+        return ", ".join(values) if values else None
+
+    @property
+    def tells_trailers(self) -> bool:
+        return self._trailers is not None
 
     async def linger(self) -> None:
         """Read on for a moment and throw away, after the answer was sent.

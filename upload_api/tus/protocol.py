@@ -2,8 +2,8 @@
 
 Pure: no bytes of a body, no clock, no store. Field names are lower case. The sentences in «» are the specification's.
 
-Extensions here: creation, creation-with-upload, creation-defer-length, expiration, termination. A further extension
-adds its fields to `Creation` or `Append`, its check beside theirs, and its name to `EXTENSIONS` once it works.
+An extension adds its fields to `Creation` or `Append`, its check beside theirs, and its name to `EXTENSIONS` once it
+works.
 """
 
 from __future__ import annotations
@@ -17,11 +17,20 @@ from email.utils import format_datetime
 from storage.catalogue import Upload
 from storage.errors import InvalidRequest, OffsetMismatch, TooLarge, UploadTerminated
 from upload_api.errors import MethodNotAllowed, UnsupportedVersion, UploadRefused, WrongContentType
+from upload_api.tus.checksums import ALGORITHMS, Promise, parse_promise
 from upload_api.tus.metadata import Wishes, parse_metadata, read_wishes
 
 VERSION = "1.0.0"
 BODY_TYPE = "application/offset+octet-stream"
-EXTENSIONS = ("creation", "creation-with-upload", "creation-defer-length", "expiration", "termination")
+EXTENSIONS = (
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "expiration",
+    "checksum",
+    "termination",
+)
+TRAILER_EXTENSION = "checksum-trailer"  # only where the server hands trailers out
 COLLECTION_METHODS = ("OPTIONS", "POST")
 UPLOAD_METHODS = ("OPTIONS", "HEAD", "PATCH", "DELETE")
 
@@ -45,6 +54,7 @@ RESPONSE_FIELDS = (
     "Fishladder-Video",
     "Location",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
     "Tus-Extension",
     "Tus-Max-Size",
     "Tus-Resumable",
@@ -108,9 +118,10 @@ class Creation:
     wishes: Wishes
     carries_body: bool
     body_bytes: int | None
+    promise: Promise | None = None
 
 
-def parse_creation(fields: RequestFields, policy: TusPolicy) -> Creation:
+def parse_creation(fields: RequestFields, policy: TusPolicy, *, trailers: bool = False) -> Creation:
     """Raises `InvalidRequest` or `TooLarge` for what cannot become an upload."""
     if "upload-concat" in fields:
         # Ignoring it would make a video of every partial upload.
@@ -130,6 +141,7 @@ def parse_creation(fields: RequestFields, policy: TusPolicy) -> Creation:
         wishes=read_wishes(parse_metadata(raw or "")),
         carries_body=carries_body and body_bytes != 0,
         body_bytes=body_bytes,
+        promise=parse_promise(fields, trailers=trailers) if carries_body else None,
     )
 
 
@@ -151,9 +163,10 @@ class Append:
     offset_bytes: int
     body_bytes: int | None
     length_bytes: int | None
+    promise: Promise | None = None
 
 
-def parse_append(fields: RequestFields) -> Append:
+def parse_append(fields: RequestFields, *, trailers: bool = False) -> Append:
     """Raises `WrongContentType` or `InvalidRequest`."""
     if content_type(fields) != BODY_TYPE:
         raise WrongContentType
@@ -162,7 +175,12 @@ def parse_append(fields: RequestFields) -> Append:
         raise InvalidRequest("A PATCH says with Upload-Offset where its bytes belong.")
     # A chunked body has no length worth believing, whatever Content-Length says beside it (RFC 9112 section 6.3).
     body_bytes = None if "transfer-encoding" in fields else _count(fields, "content-length") or 0
-    return Append(offset_bytes=offset_bytes, body_bytes=body_bytes, length_bytes=_count(fields, "upload-length"))
+    return Append(
+        offset_bytes=offset_bytes,
+        body_bytes=body_bytes,
+        length_bytes=_count(fields, "upload-length"),
+        promise=parse_promise(fields, trailers=trailers),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,9 +267,15 @@ def _check_room(body_bytes: int, room_bytes: int | None) -> None:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def options_fields(policy: TusPolicy) -> Fields:
+def options_fields(policy: TusPolicy, *, trailers: bool = False) -> Fields:
     limit = () if policy.max_bytes is None else (("Tus-Max-Size", str(policy.max_bytes)),)
-    return (("Tus-Version", VERSION), ("Tus-Extension", ",".join(EXTENSIONS)), *limit)
+    extensions = (*EXTENSIONS, TRAILER_EXTENSION) if trailers else EXTENSIONS
+    return (
+        ("Tus-Version", VERSION),
+        ("Tus-Extension", ",".join(extensions)),
+        ("Tus-Checksum-Algorithm", ",".join(ALGORITHMS)),
+        *limit,
+    )
 
 
 def created_fields(upload: Upload, location: str) -> Fields:

@@ -11,7 +11,7 @@ from storage.catalogue import Upload
 from storage.errors import FishladderError
 from storage.ids import UploadId
 from upload_api.problems import CONTENT_TYPE, Problem, internal_problem, problem_of
-from upload_api.requests import asked_by, request_fields
+from upload_api.requests import asked_by, request_fields, request_trailers
 from upload_api.settings import UploadApiSettings
 from upload_api.tus.body import Body
 from upload_api.tus.protocol import (
@@ -53,7 +53,7 @@ class TusApp:
         fields = request_fields(scope)
         method = effective_method(scope["method"], fields)
         upload_id = scope.get("path_params", {}).get("upload_id")
-        body = Body(receive)
+        body = Body(receive, request_trailers(scope))
         try:
             check_version(method, fields)
             if upload_id is None:
@@ -71,8 +71,8 @@ class TusApp:
     async def _collection(self, method: str, fields: RequestFields, body: Body, urls: Urls) -> Answer:
         check_method(method, COLLECTION_METHODS)
         if method == "OPTIONS":
-            return Answer(status=204, fields=options_fields(self._service.policy))
-        creation = parse_creation(fields, self._service.policy)
+            return Answer(status=204, fields=options_fields(self._service.policy, trailers=body.tells_trailers))
+        creation = parse_creation(fields, self._service.policy, trailers=body.tells_trailers)
         upload = await self._service.create(creation)
         location = urls.upload(upload.id)
         try:
@@ -89,7 +89,7 @@ class TusApp:
         check_method(method, UPLOAD_METHODS)
         match method:
             case "OPTIONS":
-                return Answer(status=204, fields=options_fields(self._service.policy))
+                return Answer(status=204, fields=options_fields(self._service.policy, trailers=body.tells_trailers))
             case "HEAD":
                 return Answer(status=200, fields=_fresh(await self._service.standing(upload_id)))
             case "DELETE":

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from storage.catalogue import NewUpload, Upload
-from storage.errors import IllegalTransition, NotAllowed, TooLarge, Unavailable, UploadBusy
+from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, TooLarge, Unavailable, UploadBusy
 from storage.ids import DEFAULT_TENANT, UploadId
 from upload_api.drain import Drain
 from upload_api.errors import SourceLost, UploadClosed
@@ -21,10 +21,13 @@ from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
 from upload_api.tus.body import Body
+from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
+from upload_api.tus.checksums import Digests, Promise
 from upload_api.tus.completion import drop_bytes, finish_source, give_up_source
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
 from upload_api.tus.parts import PartPolicy
 from upload_api.tus.protocol import (
+    Admission,
     Append,
     Creation,
     RequestFields,
@@ -47,17 +50,19 @@ class Receipt:
     upload: Upload
     surplus: bool = False
     stopped: Stop | None = None
+    kept: bool = True  # a body with a checksum that did not come whole is not
 
     def check(self) -> None:
         """Raises for a body that was not taken to its end; what was taken is durable all the same."""
         if self.surplus:
             raise TooLarge("This request had more bytes than the upload has room for.")
+        kept = "what was received is kept" if self.kept else "nothing was kept, as its checksum could not be checked"
         if self.stopped in (Stop.LET_GO, Stop.LOST):
-            raise UploadBusy("Another request took this upload over; what was received is kept.")
+            raise UploadBusy(f"Another request took this upload over; {kept}.")
         if self.stopped is Stop.IDLE:
-            raise Unavailable("No bytes came for too long; what was received is kept.", retry_after_s=1)
+            raise Unavailable(f"No bytes came for too long; {kept}.", retry_after_s=1)
         if self.stopped is Stop.DRAINING:
-            raise going_down()
+            raise Unavailable(f"This server is about to stop; {kept}.", retry_after_s=1)
 
 
 def going_down() -> Unavailable:
@@ -120,12 +125,13 @@ class TusService:
         if not creation.carries_body and creation.length_bytes != 0:
             return Receipt(upload=upload)
         body_bytes = creation.body_bytes if creation.carries_body else 0
-        return await self._append(upload, Append(offset_bytes=0, body_bytes=body_bytes, length_bytes=None), body)
+        append = Append(offset_bytes=0, body_bytes=body_bytes, length_bytes=None, promise=creation.promise)
+        return await self._append(upload, append, body)
 
     async def append(self, upload_id: UploadId, fields: RequestFields, body: Body) -> Receipt:
         """Take a PATCH's body. Raises before anything is read; afterwards the receipt says how it ended."""
         upload = await self._standing(upload_id)
-        return await self._append(upload, parse_append(fields), body)
+        return await self._append(upload, parse_append(fields, trailers=body.tells_trailers), body)
 
     async def _append(self, upload: Upload, append: Append, body: Body) -> Receipt:
         check_not_refused(upload)
@@ -151,14 +157,26 @@ class TusService:
     async def _append_under(self, hold: Hold, append: Append, body: Body) -> Receipt:
         upload = await self._standing(hold.upload)
         admission = admit_append(append, upload, self.policy)
+        if append.promise is not None and append.body_bytes == 0:
+            Digests(append.promise).check(append.promise, None)
+        fixed = (
+            upload if admission.fix_length_bytes is None else replace(upload, length_bytes=admission.fix_length_bytes)
+        )
+        if append.promise is None or append.body_bytes == 0:
+            await self._fix_length(upload, admission, hold)
+        if append.body_bytes == 0:
+            return Receipt(upload=await self._finished(fixed, hold))
+        receipt = await self._receive(fixed, admission.room_bytes, append.promise, body, hold)
+        if append.promise is not None and receipt.kept and not receipt.surplus:
+            await self._fix_length(upload, admission, hold)  # a body that is refused must not change the length either
+            receipt = replace(receipt, upload=await self._finished(await self._standing(upload.id), hold))
+        return receipt
+
+    async def _fix_length(self, upload: Upload, admission: Admission, hold: Hold) -> None:
         if admission.fix_length_bytes is not None:
             await self._threads.catalogue(
                 self._ports.catalogue.set_upload_length, upload.id, hold.token, admission.fix_length_bytes
             )
-            upload = replace(upload, length_bytes=admission.fix_length_bytes)
-        if append.body_bytes == 0:
-            return Receipt(upload=await self._finished(upload, hold))
-        return await self._receive(upload, admission.room_bytes, body, hold)
 
     async def standing(self, upload_id: UploadId) -> Upload:
         """The upload as a HEAD shows it: with an offset that the next PATCH can start from.
@@ -207,9 +225,12 @@ class TusService:
         check_standing(upload, now_ms)
         return upload
 
-    async def _receive(self, upload: Upload, room_bytes: int | None, body: Body, hold: Hold) -> Receipt:
-        writer = SourceWriter(self._ports, self._threads, self._parts, upload, hold)
-        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold))
+    async def _receive(
+        self, upload: Upload, room_bytes: int | None, promise: Promise | None, body: Body, hold: Hold
+    ) -> Receipt:
+        writer = SourceWriter(self._ports, self._threads, self._parts, upload, hold, on_approval=promise is not None)
+        digests = Digests(promise)
+        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold, digests))
         hold.on_stop(partial(_cancel, reader))
         given_up: asyncio.CancelledError | None = None
         with self._metrics.writers.track_inprogress():
@@ -221,7 +242,11 @@ class TusService:
                 reader.cancel()
                 await asyncio.wait({reader})
             hold.on_stop(None)
-            surplus = await self._settle(writer, reader)
+            if promise is None:
+                kept, surplus = True, await self._settle(writer, reader)
+                _check_unannounced(body)
+            else:
+                kept, surplus = await self._settle_promised(writer, reader, promise, digests, body)
         self._metrics.received_bytes.inc(writer.durable_bytes - upload.offset_bytes)
         log.info(
             "upload_body_ended",
@@ -236,7 +261,7 @@ class TusService:
         if given_up is not None:
             raise given_up
         whole = body.ended or body.disconnected
-        return Receipt(upload=upload, surplus=surplus, stopped=None if whole else hold.stopped)
+        return Receipt(upload=upload, surplus=surplus, stopped=None if whole else hold.stopped, kept=kept)
 
     @staticmethod
     async def _settle(writer: SourceWriter, reader: asyncio.Task[bool]) -> bool:
@@ -247,6 +272,23 @@ class TusService:
             await writer.abandon()
             raise
         return surplus
+
+    async def _settle_promised(
+        self, writer: SourceWriter, reader: asyncio.Task[bool], promise: Promise, digests: Digests, body: Body
+    ) -> tuple[bool, bool]:
+        """(kept, surplus) of a body with a checksum: all of it is recorded, or nothing."""
+        try:
+            surplus = False if reader.cancelled() else reader.result()
+            if surplus or not body.ended:
+                await writer.discard()
+                return False, surplus
+            digests.check(promise, body.trailer(CHECKSUM_FIELD))
+            await writer.settle()
+            await writer.approve()
+        except BaseException:
+            await writer.discard()
+            raise
+        return True, False
 
     async def _finished(self, upload: Upload, hold: Hold) -> Upload:
         """The upload, completed if all its bytes are there."""
@@ -268,7 +310,14 @@ async def _brings_bytes(body: Body) -> bool:
     return False
 
 
-async def _pump(body: Body, writer: SourceWriter, room_bytes: int | None, hold: Hold) -> bool:
+def _check_unannounced(body: Body) -> None:
+    """Raises `InvalidRequest` for a checksum in a trailer that was not announced: the bytes are kept, as they came
+    without a promise, but whoever sent it must not believe that they were checked."""
+    if body.ended and body.trailer(CHECKSUM_FIELD) is not None:
+        raise InvalidRequest("A checksum in the trailer has to be announced by a Trailer header; it was not checked.")
+
+
+async def _pump(body: Body, writer: SourceWriter, room_bytes: int | None, hold: Hold, digests: Digests) -> bool:
     """Body → writer, until the body, the room or the connection ends; True if there was more than room for it.
 
     May be cancelled at any ``await``: each piece is taken in the same breath in which it is read.
@@ -284,6 +333,7 @@ async def _pump(body: Body, writer: SourceWriter, room_bytes: int | None, hold: 
             piece = piece[:left]
         if piece:
             writer.take(piece)
+            digests.update(piece)
             left = None if left is None else left - len(piece)
         if surplus:
             return True

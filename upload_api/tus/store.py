@@ -2,7 +2,8 @@
 
 Memory holds the part being filled and the parts in flight, no more: `make_room` waits for the oldest before the next
 piece is asked for. Parts fly in parallel; their progress is recorded in order, so the offset in the catalogue always
-counts bytes that are durable and contiguous.
+counts bytes that are durable and contiguous. A writer «on approval» (of a body with a checksum) records nothing by
+itself: `approve` records all of it at once, `discard` none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 
 import structlog
 
+from storage.blobs import StoredPart
 from storage.catalogue import Tail, Upload
 from storage.errors import StaleLease, Unavailable
 from storage.keys import tail_key
@@ -30,7 +32,16 @@ class SourceWriter:
     `take` never waits and never loses a piece, whatever is cancelled around it. `settle` makes everything taken durable.
     """
 
-    def __init__(self, ports: Ports, threads: Threads, policy: PartPolicy, upload: Upload, hold: Hold) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        threads: Threads,
+        policy: PartPolicy,
+        upload: Upload,
+        hold: Hold,
+        *,
+        on_approval: bool = False,
+    ) -> None:
         self._ports = ports
         self._threads = threads
         self._policy = policy
@@ -44,6 +55,8 @@ class SourceWriter:
         self._pieces: deque[bytes] = deque()
         self._buffered = 0
         self._flying: deque[asyncio.Task[None]] = deque()
+        self._unapproved: list[StoredPart] | None = [] if on_approval else None
+        self._new_tail: Tail | None = None  # stored, but not approved
         self.received_bytes = upload.offset_bytes
         self.durable_bytes = upload.offset_bytes
 
@@ -73,6 +86,19 @@ class SourceWriter:
         await self._land_until(0)
         if self._buffered and self.received_bytes > self.durable_bytes:
             await self._store_tail()
+
+    async def approve(self) -> None:
+        """Of a writer on approval, after `settle`: record everything in one step."""
+        tail, self._new_tail = self._new_tail, None  # whatever becomes of the call, it may be recorded now
+        if self.received_bytes > self._upload.offset_bytes:
+            await self._record(self.received_bytes, tuple(self._unapproved or ()), tail)
+
+    async def discard(self) -> None:
+        """Of a writer on approval: forget everything. Its parts are overwritten by the next ones of their numbers, or
+        left out when the object is joined."""
+        await self.abandon()
+        if self._new_tail is not None:
+            await self._drop_tail(self._new_tail)
 
     async def abandon(self) -> None:
         """Wait for what is in flight, whatever becomes of it."""
@@ -139,16 +165,10 @@ class SourceWriter:
         )
         if before is not None:
             await before
-        await self._threads.catalogue(
-            self._ports.catalogue.record_progress,
-            self._upload.id,
-            self._hold.token,
-            offset_bytes=end,
-            new_parts=(part,),
-            tail=None,
-        )
-        self.durable_bytes = end
-        await self._replace_tail(None)
+        if self._unapproved is not None:
+            self._unapproved.append(part)
+        else:
+            await self._record(end, (part,), None)
 
     async def _store_tail(self) -> None:
         """New before old: the bytes of the old tail are part of the new one, which is recorded before the old is gone.
@@ -160,23 +180,32 @@ class SourceWriter:
             size_bytes=len(data),
         )
         await self._threads.store(self._ports.blobs.put, tail.key, data)
+        if self._unapproved is not None:
+            self._new_tail = tail
+        else:
+            await self._record(self.received_bytes, (), tail)
+
+    async def _record(self, end: int, parts: tuple[StoredPart, ...], tail: Tail | None) -> None:
         await self._threads.catalogue(
             self._ports.catalogue.record_progress,
             self._upload.id,
             self._hold.token,
-            offset_bytes=self.received_bytes,
-            new_parts=(),
+            offset_bytes=end,
+            new_parts=parts,
             tail=tail,
         )
-        self.durable_bytes = self.received_bytes
+        self.durable_bytes = end
         await self._replace_tail(tail)
 
     async def _replace_tail(self, tail: Tail | None) -> None:
         old, self._tail = self._tail, tail
         if old is None or (tail is not None and tail.key == old.key):
             return
+        await self._drop_tail(old)
+
+    async def _drop_tail(self, tail: Tail) -> None:
         try:
-            await self._threads.store(self._ports.blobs.delete, old.key)
+            await self._threads.store(self._ports.blobs.delete, tail.key)
         except Unavailable as error:
             # Only rubbish: everything below the tails' prefix goes when the upload ends.
             log.warning("old_tail_not_deleted", video_id=self._upload.video, reason=error.code)

@@ -11,6 +11,7 @@ from storage.catalogue import Upload
 from storage.errors import InvalidRequest, OffsetMismatch, TooLarge, UploadTerminated
 from storage.ids import DEFAULT_TENANT, UploadId, VideoId
 from upload_api.errors import MethodNotAllowed, UnsupportedVersion, UploadRefused, WrongContentType
+from upload_api.tus.checksums import ALGORITHMS
 from upload_api.tus.protocol import (
     EXTENSIONS,
     Append,
@@ -72,7 +73,12 @@ def test_03_head_may_leave_the_version_out_but_not_say_another() -> None:
 def test_04_options_ignores_the_clients_version_and_tells_ours() -> None:
     check_version("OPTIONS", {"tus-resumable": "bogus"})
     told = dict(options_fields(POLICY))
-    assert told == {"Tus-Version": "1.0.0", "Tus-Extension": ",".join(EXTENSIONS), "Tus-Max-Size": "1000"}
+    assert told == {
+        "Tus-Version": "1.0.0",
+        "Tus-Extension": ",".join(EXTENSIONS),
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+        "Tus-Max-Size": "1000",
+    }
     assert "Tus-Max-Size" not in dict(options_fields(TusPolicy(max_bytes=None)))
 
 
