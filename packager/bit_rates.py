@@ -29,17 +29,17 @@ NOTHING = BitRates(peak_bps=0, average_bps=0)
 def measure(segments: Sequence[Segment], *, timescale: int, target_duration_s: int) -> BitRates:
     """Bit rates of ``segments``."""
     units = [(segment.size_bytes, segment.duration_ticks) for segment in segments]
-    return _measure(units, timescale, target_duration_s)
+    return measure_units(units, timescale=timescale, target_duration_s=target_duration_s)
 
 
 def measure_iframes(segments: Sequence[Segment], *, timescale: int, target_duration_s: int) -> BitRates:
     """Bit rates of the I-frames of ``segments`` when only they are played, at normal speed."""
     units = [(iframe.size, iframe.duration_ticks) for segment in segments for iframe in segment.iframes]
-    return _measure(units, timescale, target_duration_s)
+    return measure_units(units, timescale=timescale, target_duration_s=target_duration_s)
 
 
-def _measure(units: Sequence[tuple[int, int]], timescale: int, target_duration_s: int) -> BitRates:
-    """``units``: (bytes, ticks) in order.
+def measure_units(units: Sequence[tuple[int, int]], *, timescale: int, target_duration_s: int) -> BitRates:
+    """Bit rates of ``units``: (bytes, ticks) in order.
 
     RFC 8216bis section 4.1: the peak is the largest bit rate of any contiguous set of segments whose total duration is
     between 0.5 and 1.5 times the target duration, so a short last segment does not count alone.

@@ -72,7 +72,13 @@ def _fragment(base_ticks: int, samples: Sequence[tuple[bytes, int, int]], durati
 
 
 def fake_video(
-    frames: Iterable[int], *, gop_frames: int, timescale: int = 12_800, frame_ticks: int = 512, delay_frames: int = 2
+    frames: Iterable[int],
+    *,
+    gop_frames: int,
+    timescale: int = 12_800,
+    frame_ticks: int = 512,
+    delay_frames: int = 2,
+    padding: int = 0,
 ) -> bytes:
     """What an encoder would write for the contiguous output ``frames``: times from 0 on, IDR pictures where the absolute
     frame number says so, presentation late by ``delay_frames`` as muxers without negative offsets do it."""
@@ -91,7 +97,7 @@ def fake_video(
         gop = numbers[start : start + gop_frames]
         samples = [
             (
-                coded_picture(gop[position], idr=position == 0),
+                coded_picture(gop[position], idr=position == 0, padding=padding),
                 0x2000000 if position == 0 else 0x1000000 | NON_SYNC,
                 (position - index + delay_frames) * frame_ticks,
             )
@@ -101,7 +107,7 @@ def fake_video(
     return b"".join(parts)
 
 
-def fake_audio(frames: Iterable[int], *, fragment_frames: int = 50) -> bytes:
+def fake_audio(frames: Iterable[int], *, fragment_frames: int = 50, padding: int = 0) -> bytes:
     """What an AAC encoder would write: each frame holds its number."""
     numbers = list(frames)
     specific = bytes([5, len(AAC_LC_48K_STEREO)]) + AAC_LC_48K_STEREO
@@ -112,7 +118,7 @@ def fake_audio(frames: Iterable[int], *, fragment_frames: int = 50) -> bytes:
     parts = [_init(b"soun", box(b"mp4a", sound, esds, box(b"btrt", bytes(12))), 48_000)]
     for start in range(0, len(numbers), fragment_frames):
         samples = [
-            (struct.pack(">i", number) + bytes(number % 5), 0x2000000, 0)
+            (struct.pack(">i", number) + bytes(padding + number % 5), 0x2000000, 0)
             for number in numbers[start : start + fragment_frames]
         ]
         parts.append(_fragment(start * 1024, samples, 1024))

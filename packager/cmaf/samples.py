@@ -33,7 +33,9 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class _Defaults:
+class Defaults:
+    """What holds for samples of which nothing else is said: of a track (trex), or of a fragment (tfhd)."""
+
     duration: int
     size: int
     flags: int
@@ -43,20 +45,26 @@ def read_samples(data: memoryview) -> list[Sample]:
     """Every sample of the file's only track, in decoding order."""
     samples: list[Sample] = []
     with reading():
-        trex = child(data, movie(data), b"mvex", b"trex")
-        _, _, duration, size, flags = struct.unpack_from(">5I", data, trex.content + 4)
-        defaults = _Defaults(duration, size, flags)
+        defaults = read_defaults(data)
         for box in walk(data):
             if box.kind == b"moof":
                 for traf in children(data, box, b"traf"):
-                    samples += _read_traf(data, box, traf, defaults)
+                    samples += read_traf(data, box, traf, defaults)
     for sample in samples:
         if sample.offset < 0 or sample.offset + sample.size > len(data):
             raise WrongOutput("A sample lies beyond the end of the file.", offset=sample.offset, size=sample.size)
     return samples
 
 
-def _read_traf(data: memoryview, moof: Box, traf: Box, defaults: _Defaults) -> list[Sample]:
+def read_defaults(data: memoryview) -> Defaults:
+    """The defaults that the movie box gives its first track."""
+    trex = child(data, movie(data), b"mvex", b"trex")
+    _, _, duration, size, flags = struct.unpack_from(">5I", data, trex.content + 4)
+    return Defaults(duration, size, flags)
+
+
+def read_traf(data: memoryview, moof: Box, traf: Box, defaults: Defaults) -> list[Sample]:
+    """The samples of one track fragment; they may claim bytes beyond ``data``."""
     base, defaults = _read_tfhd(data, moof, child(data, traf, b"tfhd"), defaults)
     tfdt = find(data, traf, b"tfdt")
     if tfdt is None:
@@ -72,7 +80,7 @@ def _read_traf(data: memoryview, moof: Box, traf: Box, defaults: _Defaults) -> l
     return samples
 
 
-def _read_tfhd(data: memoryview, moof: Box, tfhd: Box, defaults: _Defaults) -> tuple[int, _Defaults]:
+def _read_tfhd(data: memoryview, moof: Box, tfhd: Box, defaults: Defaults) -> tuple[int, Defaults]:
     (flags,) = struct.unpack_from(">I", data, tfhd.content)
     at = tfhd.content + 8
     base = moof.start
@@ -84,10 +92,10 @@ def _read_tfhd(data: memoryview, moof: Box, tfhd: Box, defaults: _Defaults) -> t
         if flags & bit:
             (values[index],) = struct.unpack_from(">I", data, at)
             at += 4
-    return base, _Defaults(*values[1:])
+    return base, Defaults(*values[1:])
 
 
-def _read_trun(data: memoryview, trun: Box, base: int, decode: int, defaults: _Defaults) -> list[Sample]:
+def _read_trun(data: memoryview, trun: Box, base: int, decode: int, defaults: Defaults) -> list[Sample]:
     word, count = struct.unpack_from(">II", data, trun.content)
     signed, flags = bool(word >> 24), word & 0xFFFFFF
     at = trun.content + 8

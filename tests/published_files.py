@@ -1,0 +1,143 @@
+"""A small film as a folder of files in memory: real boxes around made-up pictures, and the manifests that we write for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from urllib.parse import unquote
+
+from packager.cmaf import CutSegment, cut_audio, cut_video
+from packager.compose import compose
+from packager.conformance.library import Answer, Span
+from packager.presentation import AudioRendition, VideoRendition
+from storage.content_types import content_type_of
+from storage.jobs import Segment
+from storage.keys import hash12
+from storage.media.time import FrameRange
+from tests.fragmented import fake_audio, fake_video
+from tests.presentations import (
+    FRAME_TICKS,
+    PUBLISHED_AT,
+    SEGMENT_FRAMES,
+    TIMESCALE,
+    a_presentation,
+    a_sound_rendition,
+    a_video_rendition,
+    audio_segments,
+    video_segments,
+)
+
+BASE = "https://video.example/film/"
+FRAMES = 260
+
+Files = dict[str, bytes]
+
+
+def _stored(files: Files, rendition: str, segment: CutSegment) -> Segment:
+    name = f"{segment.number}-{hash12(segment.data)}.m4s"
+    files[f"{rendition}/{name}"] = segment.data
+    return Segment(
+        number=segment.number,
+        name=name,
+        start_ticks=segment.start_ticks,
+        duration_ticks=segment.duration_ticks,
+        size_bytes=len(segment.data),
+        iframes=segment.iframes,
+    )
+
+
+def _video(files: Files, name: str, *, padding: int, gop_frames: int) -> VideoRendition:
+    cut = cut_video(
+        fake_video(range(FRAMES), gop_frames=gop_frames, padding=padding),
+        timescale=TIMESCALE,
+        frame_ticks=FRAME_TICKS,
+        first_frame=0,
+        expected_frames=FRAMES,
+        gop_frames=gop_frames,
+        segment_frames=SEGMENT_FRAMES,
+        first_segment=0,
+    )
+    init = f"init-{hash12(cut.init)}.mp4"
+    files[f"{name}/{init}"] = cut.init
+    segments = tuple(_stored(files, name, segment) for segment in cut.segments)
+    return a_video_rendition(name, codecs=cut.facts.codecs, init_name=init, segments=segments)
+
+
+def _audio(files: Files, name: str, language: str, label: str, *, padding: int, default: bool) -> AudioRendition:
+    planned = audio_segments(video_segments())
+    ranges = [FrameRange(one.start_ticks // 1024, (one.start_ticks + one.duration_ticks) // 1024) for one in planned]
+    frames = FrameRange(0, ranges[-1].stop)
+    cut = cut_audio(
+        fake_audio(range(-1, frames.stop + 1), padding=padding),
+        skip_frames=1,
+        frames=frames,
+        segment_ranges=ranges,
+        first_segment=0,
+    )
+    init = f"init-{hash12(cut.init)}.mp4"
+    files[f"{name}/{init}"] = cut.init
+    segments = tuple(_stored(files, name, segment) for segment in cut.segments)
+    return a_sound_rendition(name, language=language, label=label, default=default, init_name=init, segments=segments)
+
+
+@cache
+def _published(gop_frames: int) -> tuple[tuple[str, bytes], ...]:
+    files: Files = {}
+    presentation = a_presentation(
+        video=(
+            _video(files, "low", padding=1_000, gop_frames=gop_frames),
+            _video(files, "high", padding=4_000, gop_frames=gop_frames),
+        ),
+        audio=(
+            _audio(files, "audio-en", "en", "English", padding=20, default=True),
+            _audio(files, "audio-fr", "fr", "Français", padding=2_000, default=False),
+        ),
+    )
+    assert presentation.storyboard is not None
+    for tile in presentation.storyboard.tiles:
+        files[tile] = b"\xff\xd8 a picture"
+    for file in compose(presentation, published_at=PUBLISHED_AT):
+        files[file.name] = file.body
+    return tuple(files.items())
+
+
+def published(*, gop_frames: int = 50) -> Files:
+    """The files of a complete film of 10.4 s: two rungs of one size, two languages, a storyboard."""
+    return dict(_published(gop_frames))
+
+
+def named(files: Files, rendition: str, start: str) -> str:
+    """The file of ``rendition`` whose name starts with ``start``: ``init``, ``0-`` …"""
+    return next(name for name in files if name.startswith(f"{rendition}/{start}"))
+
+
+def _plain(answer: Answer) -> Answer:
+    return answer
+
+
+@dataclass(kw_only=True)
+class MemoryLibrary:
+    """Serves ``files`` below `BASE`. ``spoil``: changes an answer on its way, by name."""
+
+    files: Mapping[str, bytes]
+    speaks_http: bool = False
+    spoil: Mapping[str, Callable[[Answer], Answer]] = field(default_factory=dict)
+
+    def read(self, url: str, span: Span | None = None) -> Answer:
+        name = unquote(url.removeprefix(BASE))
+        if name not in self.files:
+            return Answer(status=404)
+        body = self.files[name]
+        headers = {}
+        if self.speaks_http:
+            headers = {"content-type": content_type_of(name), "etag": '"x"'}
+            if name.endswith("m3u8"):
+                headers["content-encoding"] = "gzip"
+        answer = Answer(status=200 if span is None else 206, body=body[slice(*span)] if span else body, headers=headers)
+        suffix = "." + name.rpartition(".")[2]
+        return self.spoil.get(name, self.spoil.get(suffix, _plain))(answer)
+
+
+def without_header(name: str) -> Callable[[Answer], Answer]:
+    return lambda answer: replace(answer, headers={key: value for key, value in answer.headers.items() if key != name})
