@@ -54,6 +54,15 @@ def open_blobs(settings: Settings) -> LocalBlobs | S3Blobs:
     )
 
 
+def ensure_store(settings: Settings) -> None:
+    """Make the bucket unless it is there; a folder needs no making. Raises `StoreUnavailable`."""
+    from storage.blobs.s3 import S3Blobs
+
+    blobs = open_blobs(settings)
+    if isinstance(blobs, S3Blobs):
+        blobs.ensure_bucket()
+
+
 def open_bell(settings: Settings) -> Bell:
     """The bell; silent without a broker: then the sweeper's and the workers' own looks into the catalogue must do."""
     if not settings.broker_url:

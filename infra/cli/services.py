@@ -70,11 +70,13 @@ def work(
 
 
 def migrate() -> None:
-    """Bring the database's schema to this version's."""
+    """Bring the database's schema to this version's, and make the bucket unless it is there."""
+    from infra.composition import ensure_store
     from infra.composition import migrate as to_head
 
     to_head(settings())
-    say("The database is up to date.")
+    ensure_store(settings())
+    say("The database is up to date, and the object store is there.")
 
 
 def list_settings(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:

@@ -43,3 +43,15 @@ def until_settled(api: str, video: str, *, timeout_s: float = 240) -> dict[str, 
         if time.monotonic() > deadline:
             raise AssertionError(f"video {video} did not settle: {seen}, progress {facts['progress']}")
         time.sleep(0.1)
+
+
+def until_state(api: str, video: str, state: str, *, timeout_s: float = 120) -> dict[str, Any]:
+    """The video's facts as soon as it is in ``state``; anything it ends in instead is an error."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        facts = video_facts(api, video)
+        if facts["state"] == state:
+            return facts
+        if facts["state"] in SETTLED or time.monotonic() > deadline:
+            raise AssertionError(f"video {video} is {facts['state']}, not {state}")
+        time.sleep(0.05)
