@@ -10,6 +10,7 @@ from storage.blobs import BlobStore
 from storage.blobs.memory import MemoryBlobs
 from storage.catalogue import Catalogue, NewUpload
 from storage.catalogue.sql import SqlCatalogue
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.ids import DEFAULT_TENANT, VideoId
 from storage.jobs import Encoded, Inspected, JobKind, Lane, RenditionSegments, Thumbnailed
 from storage.keys import asset_key, rendition_key
@@ -103,6 +104,7 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
     )
     for image in (poster, tile):
         ctx.blobs.put(image.key, b"JPEG", content_type=image.content_type)
+        crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
     storyboard = {
         "tiles": [tile.name],
         "columns": 5,
@@ -127,9 +129,19 @@ def _store(ctx: StepContext, rendition: str, numbers: range) -> RenditionSegment
         codecs="mp4a.40.2" if sound else "avc1.64001e",
         segments=tuple(a_segment(number, **({"iframes": ()} if sound else {})) for number in numbers),
     )
+    made = replace(
+        made,
+        init_size_bytes=len(_bytes_of(rendition, made.init_name)),
+        segments=tuple(replace(one, size_bytes=len(_bytes_of(rendition, one.name))) for one in made.segments),
+    )
     for name in (made.init_name, *(segment.name for segment in made.segments)):
-        ctx.blobs.put(rendition_key(ctx.asset.id, rendition, name), f"{rendition}/{name}".encode())
+        ctx.blobs.put(rendition_key(ctx.asset.id, rendition, name), _bytes_of(rendition, name))
+        crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
     return made
+
+
+def _bytes_of(rendition: str, name: str) -> bytes:
+    return f"{rendition}/{name}".encode()
 
 
 MADE_UP: dict[JobKind, Step] = {

@@ -23,7 +23,7 @@ from storage.catalogue import Catalogue
 from storage.errors import Unavailable
 from storage.jobs import Bell, Lane
 from workers.drain import Drain
-from workers.health import JobGauges, readiness, serve_health
+from workers.health import JobGauges, RoomGauges, readiness, serve_health
 from workers.measures import JobMetrics, MeasurePipe
 from workers.parts import RunnerParts
 from workers.scratch import clear_abandoned
@@ -59,7 +59,8 @@ class Caretaking:
         parts = self.compose()
         if self.settings.http_port is not None:
             registry.register(JobGauges(parts.catalogue))
-            not_ready = readiness(parts.catalogue, parts.blobs, self.drain)
+            registry.register(RoomGauges(self.settings))
+            not_ready = readiness(parts.catalogue, parts.blobs, self.drain, self.settings)
             server = serve_health(
                 self.settings.http_host, self.settings.http_port, registry=registry, not_ready=not_ready
             )

@@ -21,6 +21,8 @@ from storage.catalogue import Catalogue
 from storage.errors import Unavailable
 from storage.jobs import Lane
 from workers.drain import Drain
+from workers.room import room_at, shortage
+from workers.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +56,39 @@ class JobGauges(Collector):
         yield from (jobs, oldest, answers)
 
 
-def readiness(catalogue: Catalogue, blobs: BlobStore, drain: Drain) -> Callable[[], str | None]:
+class RoomGauges(Collector):
+    """What is free on this machine, where jobs work."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        room = room_at(self._settings.scratch)
+        yield GaugeMetricFamily("fishladder_scratch_free_bytes", "Free disk for work files", value=room.disk_bytes or 0)
+        yield GaugeMetricFamily("fishladder_memory_free_bytes", "Free memory", value=room.memory_bytes or 0)
+        paused = GaugeMetricFamily("fishladder_claiming_paused", "1 while this machine is short of disk or memory")
+        paused.add_metric([], 0 if _short(self._settings) is None else 1)
+        yield paused
+
+
+def _short(settings: WorkerSettings) -> str | None:
+    return shortage(
+        room_at(settings.scratch),
+        min_disk_bytes=settings.min_free_disk_bytes,
+        min_memory_bytes=settings.min_free_memory_bytes,
+    )
+
+
+def readiness(
+    catalogue: Catalogue, blobs: BlobStore, drain: Drain, settings: WorkerSettings | None = None
+) -> Callable[[], str | None]:
     """Why this worker is not ready; None if it is."""
 
     def reason() -> str | None:
         if drain.began:
             return "draining"
+        if settings is not None and (short := _short(settings)) is not None:
+            return short
         try:
             catalogue.check()
             blobs.check()

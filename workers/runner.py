@@ -21,6 +21,7 @@ import structlog
 
 from storage.blobs import BlobStore
 from storage.catalogue import Catalogue, Committed
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import FishladderError, StaleLease, ToolFailed, Unavailable
 from storage.jobs import Bell, Encoded, Job, JobKind, Lane, Outcome, Thumbnailed
 from workers.drain import Drain
@@ -29,6 +30,7 @@ from workers.lease import LeaseKeeper
 from workers.measures import JobMeasured, Measure, measure_nothing
 from workers.planning.reads import Reads
 from workers.retries import Bury, Decision, Drop, HandBack, Past, Refuse, RetryLater, decide, translated
+from workers.room import Room, room_at, shortage
 from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
 from workers.sources import Fetched
@@ -70,6 +72,7 @@ class Runner:
         measure: Measure = measure_nothing,
         worker: str | None = None,
         jitter: Callable[[], float] = random.random,
+        room: Callable[[Path], Room] = room_at,
     ) -> None:
         """``drain`` stops it from claiming and, after its grace, from working. ``worker`` names it in job rows."""
         self._catalogue = catalogue
@@ -83,23 +86,40 @@ class Runner:
         self._measure = measure
         self._worker = worker or worker_name()
         self._jitter = jitter
+        self._room = room
+        self._short: str | None = None
         self._read_bytes = 0  # of the job under way
 
     def run_one(self, lanes: tuple[Lane, ...]) -> bool:
         """Claim the best ready job of ``lanes`` and see it to an end of any kind; False if there was none to claim."""
-        if self._drain.began:
+        if self._drain.began or not self._has_room():
             return False
         asked_at_s = time.monotonic()
         try:
-            job = self._catalogue.claim(self._worker, lanes, self._settings.lease_ms)
+            job = self._catalogue.claim(self._worker, lanes, self._settings.lease_ms, recipes=self._settings.recipes)
         except Unavailable as error:
             log.warning("claim_failed", error=error.sentence)
             return False
         if job is None:
             return False
+        crashpoint(CrashPoint.CLAIMED, job.kind)
         with structlog.contextvars.bound_contextvars(**job.log_context()):
             self._turn(job, asked_at_s)
         return True
+
+    def _has_room(self) -> bool:
+        """False while this machine is short of disk or memory. Told once, not at every look."""
+        short = shortage(
+            self._room(self._settings.scratch),
+            min_disk_bytes=self._settings.min_free_disk_bytes,
+            min_memory_bytes=self._settings.min_free_memory_bytes,
+        )
+        if short is not None and self._short is None:
+            log.warning("claiming_paused", reason=short)
+        elif short is None and self._short is not None:
+            log.info("claiming_resumed")
+        self._short = short
+        return short is None
 
     def _turn(self, job: Job, asked_at_s: float) -> None:
         lease = LeaseKeeper(
@@ -112,10 +132,12 @@ class Runner:
         with lease:
             try:
                 outcome = self._outcome(job, lease.stop)
+                crashpoint(CrashPoint.STEP_DONE, job.kind)
                 committed = self._insist(lambda: self._catalogue.commit(job.id, job.token, outcome), lease.stop)
             except Exception as error:
                 self._settle(job, error, lease, asked_at_s)
             else:
+                crashpoint(CrashPoint.COMMITTED, job.kind)
                 self._done(job, outcome, committed, asked_at_s)
 
     def _outcome(self, job: Job, stop: threading.Event) -> Outcome:
@@ -224,6 +246,7 @@ class Runner:
 
     def _release_and_ring(self, job: Job) -> None:
         self._catalogue.release(job.id, job.token)
+        crashpoint(CrashPoint.RELEASED, job.kind)
         self._bell.ring(job.lane)
 
     def _failed(self, job: Job, error: Exception, decision: Decision, result: str, wall_ms: int) -> None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.jobs import Lane
+from storage.media.ladder import RECIPE
+
+KNOWN_RECIPES = (RECIPE,)
+"""The one that new videos get, and any older one whose jobs this version still does right."""
 
 
 def _temporary() -> Path:
@@ -52,6 +56,18 @@ class WorkerSettings:
 
     # How many unreferenced objects and expired uploads one pass of the sweeper takes on.
     sweep_batch: int = 100
+
+    # Least free disk (below `scratch`) and memory with which a job is claimed; below that a worker waits and says so.
+    min_free_disk_bytes: int = 1024**3
+    min_free_memory_bytes: int = 512 * 1024**2
+
+    # Recipes that this version can work by. While versions are being replaced, workers of the one and the other run side
+    # by side: each leaves jobs of a recipe that it does not know to those that do.
+    recipes: tuple[str, ...] = KNOWN_RECIPES
+
+    # Retention. How long the source of a finished video is kept, and a failed or rejected video. None: for good.
+    keep_source_ms: int | None = None
+    keep_failed_ms: int | None = None
 
     # Where a worker answers /healthz, /readyz and /metrics. Port None: nowhere; 0: any free port.
     http_host: str = "127.0.0.1"

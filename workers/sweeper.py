@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from storage.blobs import BlobStore, MultipartStore
 from storage.catalogue import Catalogue, Doomed, Upload
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import FishladderError, IllegalTransition
 from storage.jobs import Bell
 from storage.keys import tails_prefix
@@ -78,6 +79,7 @@ class Sweeper:
             return False
         self._repair_jobs()
         self._expire_uploads()
+        self._retire()
         self._delete_doomed()
         self._metrics.last_pass.set_to_current_time()
         return True
@@ -91,6 +93,7 @@ class Sweeper:
 
     def _repair_jobs(self) -> None:
         swept = self._catalogue.sweep(max_kills=self._settings.max_kills, stale_bell_ms=self._settings.stale_bell_ms)
+        crashpoint(CrashPoint.SWEPT)
         repairs = {rule: count for rule, count in swept.repairs.items() if count}
         for rule, count in repairs.items():
             self._metrics.repairs.labels(rule).inc(count)
@@ -99,11 +102,22 @@ class Sweeper:
         for lane, times in swept.bells.items():
             self._bell.ring(lane, times)
 
+    def _retire(self) -> None:
+        keep = {"keep_source_ms": self._settings.keep_source_ms, "keep_failed_ms": self._settings.keep_failed_ms}
+        if any(ms is not None for ms in keep.values()):
+            retired = self._catalogue.retire(**keep, limit=self._settings.sweep_batch)
+            for rule, count in retired.items():
+                self._metrics.repairs.labels(f"retired_{rule}").inc(count)
+            if retired:
+                log.info("retired", **retired)
+
     def _expire_uploads(self) -> None:
         for expired in self._catalogue.expired_uploads(self._settings.sweep_batch):
             try:
                 # The row first: once it is terminated nobody writes there any more.
-                self._drop_bytes(self._catalogue.terminate_upload(expired.id, only_expired=True))
+                ended = self._catalogue.terminate_upload(expired.id, only_expired=True)
+                crashpoint(CrashPoint.UPLOAD_EXPIRED)
+                self._drop_bytes(ended)
             except IllegalTransition:
                 continue  # completed, or taken up again, in this very moment
             except FishladderError as error:
@@ -122,6 +136,7 @@ class Sweeper:
         for doomed in self._catalogue.doomed(self._settings.sweep_batch):
             try:
                 self._delete(doomed)
+                crashpoint(CrashPoint.OBJECT_DELETED)
             except FishladderError as error:
                 log.warning("deletion_failed", prefix=doomed.prefix, key=doomed.key, error=error.sentence)
             else:

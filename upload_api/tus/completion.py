@@ -6,6 +6,7 @@ import structlog
 
 from storage.blobs import StoredPart
 from storage.catalogue import Tail, Upload
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import NotFound, StoreUnavailable
 from storage.ids import UploadId
 from storage.keys import tails_prefix
@@ -34,6 +35,7 @@ def finish_source(ports: Ports, upload_id: UploadId, token: int) -> bool:
         ports.catalogue.refuse_upload(upload_id, "empty", EMPTY)
         return False
     _join(ports, upload, token)
+    crashpoint(CrashPoint.SOURCE_JOINED)
     job = ports.catalogue.complete_upload(upload_id, token, recipe=RECIPE)
     if job is not None:
         ports.bell.ring(job.lane)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from packager.compose import compose
 from packager.presentation import ManifestFile
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.ids import AssetId
 from storage.jobs import Published, PublishedName
 from storage.keys import asset_key, hash12, versioned_name
@@ -22,6 +23,7 @@ def publish(ctx: StepContext) -> Published:
     names = tuple(published_name(ctx.asset.id, file) for file in files)
     for file, name in zip(files, names, strict=True):
         ctx.blobs.put(name.key, file.body, content_type=file.content_type)
+        crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
     return Published(revision=ctx.asset.revision, names=names, playable=True, final=is_final(ctx.asset, presentation))
 
 

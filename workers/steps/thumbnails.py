@@ -7,6 +7,7 @@ from typing import Any
 
 from storage import keys
 from storage.content_types import content_type_of
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import WrongOutput
 from storage.jobs import PublishedName, Thumbnailed
 from workers.ffmpeg.command import video_track
@@ -80,6 +81,7 @@ def _picture(path: Path) -> bytes:
 def _put(ctx: StepContext, name: str, object_name: str, data: bytes, *, immutable: bool) -> PublishedName:
     key, content_type = keys.asset_key(ctx.asset.id, object_name), content_type_of(object_name)
     ctx.blobs.put(key, data, content_type=content_type)
+    crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
     return PublishedName(name=name, key=key, content_type=content_type, size_bytes=len(data), immutable=immutable)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from packager.cmaf import CutSegment
 from storage import keys
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.jobs import RenditionSegments, Segment
 from workers.ffmpeg.process import Interrupted
 from workers.steps.context import StepContext
@@ -39,6 +40,7 @@ def store_rendition(
                 raise Interrupted
             if len(under_way) >= PARALLEL_PUTS:
                 under_way.popleft().result()
+                crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
             key = keys.rendition_key(ctx.asset.id, rendition, name)
             under_way.append(pool.submit(ctx.blobs.put, key, data, content_type=content_type))
 

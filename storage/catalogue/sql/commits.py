@@ -17,6 +17,7 @@ from storage.catalogue.sql.queueing import ensure_publish_job, insert_jobs
 from storage.catalogue.sql.rows import Row, segment_values
 from storage.catalogue.sql.tables import assets, names, renditions, segments, videos
 from storage.catalogue.sql.turns import correct
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import Conflict, InitMismatch
 from storage.fairness import FairPolicy
 from storage.ids import AssetId, JobId
@@ -59,6 +60,7 @@ class SqlCommits:
             state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id))
             if spent_ms:
                 correct(tx, held.tenant, spent_ms - held.cost_cpu_ms, self._policy)
+            crashpoint(CrashPoint.COMMIT_UNCOMMITTED, held.kind)
             return Committed(bells=bells, video_state=VideoState(state))
 
 

@@ -11,6 +11,7 @@ from storage.catalogue.sql.queueing import begin_again, insert_job, make_ready, 
 from storage.catalogue.sql.rows import Row, job_from
 from storage.catalogue.sql.tables import assets, is_ready, jobs
 from storage.catalogue.sql.turns import charge, correct, next_turn
+from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import IllegalTransition, NotFound, StaleLease
 from storage.fairness import FairPolicy
 from storage.ids import JobId, VideoId
@@ -43,6 +44,7 @@ class SqlJobs:
             job = leases.claimed(ready, worker, tx.now, lease_ms)
             write_job(tx, ready, job)
             charge(tx, job.lane, turn, job.cost_cpu_ms, self._policy)
+            crashpoint(CrashPoint.CLAIM_UNCOMMITTED, job.kind)
         return job
 
     def renew(self, job: JobId, token: int, lease_ms: int) -> None:

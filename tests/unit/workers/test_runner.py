@@ -337,7 +337,7 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(tmp_path: Path) -> None:
 
 def test_a_database_that_does_not_answer_a_claim_is_no_reason_to_end(tmp_path: Path) -> None:
     class Down(SqlCatalogue):
-        def claim(self, worker: str, lanes: tuple[Lane, ...], lease_ms: int) -> Job | None:
+        def claim(self, *arguments: object, **options: object) -> Job | None:
             raise CatalogueUnavailable
 
     assert run(a_workshop(tmp_path, catalogue=Down.in_memory())) == []
