@@ -99,6 +99,18 @@ class MultipartStore(Protocol):
 
 
 @runtime_checkable
+class CopyParts(Protocol):
+    """Parts made of objects that are in the store already, without carrying their bytes through us."""
+
+    max_copy_bytes: int
+
+    def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
+        """Part ``number`` of ``key`` from bytes ``[start, stop)`` of the object ``source_key``, which has all of them.
+        Raises `NotFound` if the object or the multipart upload is not there, `InvalidRequest` for any other range."""
+        ...
+
+
+@runtime_checkable
 class LocalFiles(Protocol):
     """Stores whose objects are files that tools may read in place."""
 

@@ -27,6 +27,19 @@ def checked_range(start: int, stop: int) -> None:
         raise InvalidRequest(f"[{start}, {stop}) is not a range of bytes.", start=start, stop=stop)
 
 
+def checked_copy(number: int, start: int, stop: int, *, max_parts: int, max_bytes: int) -> None:
+    """Raises `InvalidRequest` for a part that cannot be copied."""
+    checked_number(number, max_parts)
+    checked_range(start, stop)
+    if stop - start > max_bytes:
+        raise InvalidRequest(f"At most {max_bytes} bytes are copied at once.", start=start, stop=stop)
+
+
+def checked_number(number: int, max_parts: int) -> None:
+    if not 1 <= number <= max_parts:
+        raise InvalidRequest(f"Parts are numbered from 1 to {max_parts}, not {number}.")
+
+
 def beyond_the_end(key: str, start: int) -> InvalidRequest:
     return InvalidRequest(f"There is no byte {start}: the object ends before it.", key=key, start=start)
 

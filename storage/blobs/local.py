@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storage.blobs import BlobInfo, StoredPart
-from storage.blobs.checks import beyond_the_end, checked_folder, checked_parts, checked_prefix, checked_range
+from storage.blobs.checks import (
+    beyond_the_end,
+    checked_copy,
+    checked_folder,
+    checked_number,
+    checked_parts,
+    checked_prefix,
+    checked_range,
+)
 from storage.blobs.files import written_whole
 from storage.blobs.local_multipart import MultipartFolder
 from storage.content_types import OCTETS, content_type_of
-from storage.errors import InvalidRequest, NoRoom, NotFound, StoreUnavailable
+from storage.errors import NoRoom, NotFound, StoreUnavailable
 from storage.keys import checked
 
 _STALE_SCRATCH_S = 24 * 3600
@@ -31,6 +39,7 @@ class LocalBlobs:
 
     min_part_bytes = 1
     max_parts = 99_999
+    max_copy_bytes = 1 << 40
 
     def __init__(self, root: Path):
         self._root = root.absolute()
@@ -119,10 +128,17 @@ class LocalBlobs:
             return self._multiparts.begin(checked(key))
 
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
-        if not 1 <= number <= self.max_parts:
-            raise InvalidRequest(f"Parts are numbered from 1 to {self.max_parts}, not {number}.")
+        checked_number(number, self.max_parts)
         with _translated(key):
             return self._multiparts.put_part(checked(key), multipart_id, number, data)
+
+    def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
+        checked_copy(number, start, stop, max_parts=self.max_parts, max_bytes=self.max_copy_bytes)
+        with _translated(source_key), self.open(source_key, start) as source:
+            if os.fstat(source.fileno()).st_size < stop:
+                raise beyond_the_end(source_key, stop)
+            with _translated(key):
+                return self._multiparts.copy_part(checked(key), multipart_id, number, source, stop - start)
 
     def complete_multipart(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...]) -> BlobInfo:
         ordered, size = checked_parts(parts, min_part_bytes=self.min_part_bytes, max_parts=self.max_parts)

@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from storage.blobs import BlobInfo, StoredPart
-from storage.blobs.checks import beyond_the_end, checked_folder, checked_parts, checked_prefix, checked_range
+from storage.blobs.checks import (
+    beyond_the_end,
+    checked_copy,
+    checked_folder,
+    checked_number,
+    checked_parts,
+    checked_prefix,
+    checked_range,
+)
 from storage.blobs.files import written_whole
 from storage.content_types import OCTETS
-from storage.errors import Conflict, InvalidRequest, NotFound
+from storage.errors import Conflict, NotFound
 from storage.keys import checked
 
 
@@ -46,10 +54,12 @@ class MemoryBlobs:
         *,
         min_part_bytes: int = 5 * 1024 * 1024,
         max_parts: int = 10_000,
+        max_copy_bytes: int = 5 * 1024**3,
         clock_ms: Callable[[], int] = wall_clock_ms,
     ):
         self.min_part_bytes = min_part_bytes
         self.max_parts = max_parts
+        self.max_copy_bytes = max_copy_bytes
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
         self._objects: dict[str, _Object] = {}
@@ -119,12 +129,18 @@ class MemoryBlobs:
         return multipart_id
 
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
-        if not 1 <= number <= self.max_parts:
-            raise InvalidRequest(f"Parts are numbered from 1 to {self.max_parts}, not {number}.")
+        checked_number(number, self.max_parts)
         etag = hashlib.sha256(data).hexdigest()[:32]
         with self._lock:
             self._multipart(key, multipart_id).parts[number] = (etag, bytes(data))
         return StoredPart(number=number, etag=etag, size_bytes=len(data))
+
+    def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
+        checked_copy(number, start, stop, max_parts=self.max_parts, max_bytes=self.max_copy_bytes)
+        data = self._object(source_key).data
+        if stop > len(data):
+            raise beyond_the_end(source_key, stop)
+        return self.put_part(key, multipart_id, number, data[start:stop])
 
     def complete_multipart(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...]) -> BlobInfo:
         ordered, size = checked_parts(parts, min_part_bytes=self.min_part_bytes, max_parts=self.max_parts)

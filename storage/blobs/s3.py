@@ -17,12 +17,20 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from storage.blobs import BlobInfo, StoredPart
-from storage.blobs.checks import beyond_the_end, checked_folder, checked_parts, checked_prefix, checked_range
+from storage.blobs.checks import (
+    beyond_the_end,
+    checked_copy,
+    checked_folder,
+    checked_number,
+    checked_parts,
+    checked_prefix,
+    checked_range,
+)
 from storage.blobs.files import written_whole
 from storage.blobs.s3_errors import translated
 from storage.blobs.s3_reads import S3Body
 from storage.content_types import OCTETS
-from storage.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
+from storage.errors import Conflict, NotFound, StoreUnavailable
 from storage.keys import checked
 
 if TYPE_CHECKING:
@@ -54,6 +62,7 @@ class S3Blobs:
 
     min_part_bytes = 5 * _MIB
     max_parts = 10_000
+    max_copy_bytes = 5 * 1024**3
 
     def __init__(self, settings: S3Settings):
         self._bucket = settings.bucket
@@ -161,13 +170,27 @@ class S3Blobs:
         return begun["UploadId"]
 
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
-        if not 1 <= number <= self.max_parts:
-            raise InvalidRequest(f"Parts are numbered from 1 to {self.max_parts}, not {number}.")
+        checked_number(number, self.max_parts)
         with translated(checked(key)):
             stored = self._client.upload_part(
                 Bucket=self._bucket, Key=key, UploadId=multipart_id, PartNumber=number, Body=data
             )
         return StoredPart(number=number, etag=stored["ETag"], size_bytes=len(data))
+
+    def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
+        checked_copy(number, start, stop, max_parts=self.max_parts, max_bytes=self.max_copy_bytes)
+        if self.head(source_key).size_bytes < stop:  # servers differ in what they make of such a range
+            raise beyond_the_end(source_key, stop)
+        with translated(checked(key)):
+            copied = self._client.upload_part_copy(
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=multipart_id,
+                PartNumber=number,
+                CopySource={"Bucket": self._bucket, "Key": source_key},
+                CopySourceRange=f"bytes={start}-{stop - 1}",
+            )
+        return StoredPart(number=number, etag=copied["CopyPartResult"]["ETag"], size_bytes=stop - start)
 
     def complete_multipart(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...]) -> BlobInfo:
         ordered, size = checked_parts(parts, min_part_bytes=self.min_part_bytes, max_parts=self.max_parts)

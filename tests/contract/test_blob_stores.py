@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from minio import Minio
 
-from storage.blobs import BlobStore, LocalFiles, MultipartStore, StoredPart, StreamingReads
+from storage.blobs import BlobStore, CopyParts, LocalFiles, MultipartStore, StoredPart, StreamingReads
 from storage.blobs.local import LocalBlobs
 from storage.blobs.memory import MemoryBlobs
 from storage.blobs.s3 import S3Blobs, S3Settings
@@ -30,7 +30,7 @@ MIB = 1024 * 1024
 _PORT_OF_NOBODY = 9  # discard: privileged, so no test server ever listens there
 
 
-class FullStore(BlobStore, MultipartStore, StreamingReads, Protocol):
+class FullStore(BlobStore, MultipartStore, CopyParts, StreamingReads, Protocol):
     """What all three adapters can do."""
 
 
@@ -330,6 +330,43 @@ def test_no_parts_or_the_same_number_twice_is_invalid(blobs: FullStore) -> None:
         blobs.complete_multipart("sources/video", multipart, (part, part))
     with pytest.raises(InvalidRequest):
         blobs.put_part("sources/video", multipart, 0, b"x")
+
+
+def test_parts_are_copied_from_objects_and_joined_with_sent_ones(blobs: FullStore) -> None:
+    first, second = os.urandom(6 * MIB + 5), os.urandom(5 * MIB)
+    blobs.put("parts/first", first)
+    blobs.put("parts/second", second)
+    upload = blobs.begin_multipart("sources/joined")
+    parts = (
+        blobs.copy_part("sources/joined", upload, 1, "parts/first", 3, len(first)),
+        blobs.put_part("sources/joined", upload, 2, second),
+        blobs.copy_part("sources/joined", upload, 3, "parts/second", 0, 7),
+    )
+    assert [part.size_bytes for part in parts] == [len(first) - 3, len(second), 7]
+    blobs.complete_multipart("sources/joined", upload, parts)
+    assert blobs.get("sources/joined") == first[3:] + second + second[:7]
+    assert blobs.get("parts/first") == first
+
+
+def test_a_copied_part_replaces_one_of_its_number(blobs: FullStore) -> None:
+    blobs.put("parts/first", b"fish")
+    upload = blobs.begin_multipart("sources/joined")
+    blobs.put_part("sources/joined", upload, 1, b"bird")
+    part = blobs.copy_part("sources/joined", upload, 1, "parts/first", 0, 4)
+    blobs.complete_multipart("sources/joined", upload, (part,))
+    assert blobs.get("sources/joined") == b"fish"
+
+
+def test_what_is_not_there_cannot_be_copied(blobs: FullStore) -> None:
+    blobs.put("parts/first", b"fish")
+    upload = blobs.begin_multipart("sources/joined")
+    with pytest.raises(NotFound):
+        blobs.copy_part("sources/joined", upload, 1, "parts/absent", 0, 4)
+    for start, stop in ((0, 5), (2, 2), (-1, 3), (4, 6)):
+        with pytest.raises(InvalidRequest):
+            blobs.copy_part("sources/joined", upload, 1, "parts/first", start, stop)
+    with pytest.raises(InvalidRequest):
+        blobs.copy_part("sources/joined", upload, 0, "parts/first", 0, 4)
 
 
 def test_unfinished_multipart_uploads_are_listed(blobs: FullStore) -> None:
