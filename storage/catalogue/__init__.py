@@ -7,6 +7,7 @@ the domain: methods take and return the values below. The adapter is `storage.ca
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from storage.audit import Holdings
@@ -21,9 +22,18 @@ from storage.plays import Plays, Visibilities
 # --- uploads ---------------------------------------------------------------------------------------------------------
 
 
+class Concat(StrEnum):
+    """What an upload is to others. A partial one never becomes a video: its video is deleted from the beginning, and
+    only lends its names to the objects. A final one is joined from partial ones by the server."""
+
+    PARTIAL = "partial"
+    FINAL = "final"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUpload:
-    """``length_bytes`` None: not known yet. ``metadata_raw``: the Upload-Metadata header exactly as the client sent it."""
+    """``length_bytes`` None: not known yet. ``metadata_raw``: the Upload-Metadata header exactly as the client sent it,
+    ``concat_raw``: Upload-Concat. ``joins``: the partial uploads of a final one, in order, repetitions allowed."""
 
     tenant: TenantId
     length_bytes: int | None
@@ -32,6 +42,9 @@ class NewUpload:
     filename: str | None
     lane: Lane
     lifetime_ms: int = 7 * 24 * 3600 * 1000
+    concat: Concat | None = None
+    concat_raw: str | None = None
+    joins: tuple[UploadId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +76,15 @@ class Upload:
     reason: str | None
     created_at_ms: int
     expires_at_ms: int
+    concat: Concat | None = None
+    concat_raw: str | None = None
+    joins: tuple[UploadId, ...] = ()
 
 
 class Uploads(Protocol):
     def create_upload(self, new: NewUpload) -> Upload:
-        """Record an upload and its video (state ``uploading``)."""
+        """Record an upload and its video (state ``uploading``; of a partial upload: see `Concat`). Raises `NotFound` if
+        a partial upload to be joined is not there or is another tenant's."""
         ...
 
     def upload(self, upload: UploadId) -> Upload:
@@ -107,18 +124,29 @@ class Uploads(Protocol):
         recorded, in one transaction. The job to ring for; None if it was completed before (then nothing changes)."""
         ...
 
+    def complete_partial(self, upload: UploadId, token: int) -> bool:
+        """A partial upload's object is in the store: → ``completed``, and nothing else happens. False if it was before.
+        Raises `StaleLease`, `Conflict` if bytes are missing."""
+        ...
+
+    def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
+        """Final uploads that are not joined yet: all, or those that ``partial`` is a part of."""
+        ...
+
     def refuse_upload(self, upload: UploadId, code: str, sentence: str) -> None:
         """Upload → ``refused``, its video → ``rejected``."""
         ...
 
     def terminate_upload(self, upload: UploadId, *, only_expired: bool = False) -> Upload:
-        """Upload → ``terminated``, its video → ``deleted``. Raises `IllegalTransition` once completed, and with
+        """Upload → ``terminated``, its video → ``deleted``. Raises `IllegalTransition` once completed (a partial one
+        may end any time), and with
         ``only_expired`` also if somebody writes to it again: between `expired_uploads` and this anything may happen.
         What it returns says which objects and multipart upload are to be dropped."""
         ...
 
     def expired_uploads(self, limit: int) -> tuple[Upload, ...]:
-        """Open uploads past their expiry that nobody writes to and that are not whole."""
+        """Open uploads past their expiry that nobody writes to and that are not whole; partial ones also if they are,
+        unless a final one still waits for them."""
         ...
 
 

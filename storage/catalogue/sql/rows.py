@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.blobs import StoredPart
-from storage.catalogue import Asset, Doomed, Event, RenditionRow, Tail, Upload, Video
+from storage.catalogue import Asset, Concat, Doomed, Event, RenditionRow, Tail, Upload, Video
 from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
 from storage.jobs import IFrame, Job, JobKind, JobState, Lane, PublishedName, Segment
 from storage.lifecycle import VideoState
@@ -19,7 +19,7 @@ from storage.records import from_record
 Row = sa.Row[Any]
 
 
-def upload_from(row: Row, parts: Iterable[Row]) -> Upload:
+def upload_from(row: Row, parts: Iterable[Row], joins: Iterable[str] = ()) -> Upload:
     return Upload(
         id=UploadId(row.id),
         video=VideoId(row.video_id),
@@ -37,6 +37,9 @@ def upload_from(row: Row, parts: Iterable[Row]) -> Upload:
         reason=row.reason,
         created_at_ms=row.created_at_ms,
         expires_at_ms=row.expires_at_ms,
+        concat=Concat(row.concat) if row.concat else None,
+        concat_raw=row.concat_raw,
+        joins=tuple(UploadId(partial) for partial in joins),
     )
 
 

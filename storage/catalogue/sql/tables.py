@@ -100,12 +100,22 @@ uploads = Table(
     Column("lease_until_ms", Big),
     Column("let_go", Boolean, nullable=False),
     Column("announced_at_ms", Big, nullable=False),  # the last `uploaded_bytes` event
+    Column("concat", Word),
+    Column("concat_raw", Prose),
     Index(
         "ix_uploads_open",
         "expires_at_ms",
         sqlite_where=sa.text("state = 'open'"),
         postgresql_where=sa.text("state = 'open'"),
     ),
+)
+
+upload_joins = Table(
+    "upload_joins",
+    metadata,
+    Column("final_id", Id, ForeignKey("uploads.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("partial_id", Id, ForeignKey("uploads.id"), nullable=False, index=True),
 )
 
 upload_parts = Table(

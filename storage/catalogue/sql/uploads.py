@@ -8,18 +8,19 @@ import sqlalchemy as sa
 
 from storage import keys
 from storage.blobs import StoredPart
-from storage.catalogue import NewUpload, Tail, Upload
-from storage.catalogue.sql.dooming import doom_prefix
+from storage.catalogue import Concat, NewUpload, Tail, Upload
+from storage.catalogue.sql.dooming import doom_key, doom_prefix
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
-from storage.catalogue.sql.tables import is_open, upload_parts, uploads, videos
+from storage.catalogue.sql.tables import is_open, upload_joins, upload_parts, uploads, videos
 from storage.errors import Conflict, IllegalTransition, NotFound, StaleLease, UploadBusy, UploadTerminated
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
 from storage.jobs import Job
 from storage.lifecycle import VideoState
 
+JOINED_PARTIALS_KEPT_MS = 3600 * 1000
 ANNOUNCE_EVERY_MS = 500
 """Received bytes are told to watchers at most twice a second per upload."""
 
@@ -30,13 +31,15 @@ class SqlUploads:
     def create_upload(self, new: NewUpload) -> Upload:
         upload_id, video_id, asset_id = new_upload_id(), new_video_id(), new_asset_id()
         source_key = keys.source_key(video_id)
+        hidden = new.concat is Concat.PARTIAL
         with self._db.write() as tx:
+            _check_joins(tx, new)
             tx.execute(
                 sa.insert(videos).values(
                     id=video_id,
                     tenant=new.tenant,
                     title=new.title,
-                    state=VideoState.UPLOADING,
+                    state=VideoState.DELETED if hidden else VideoState.UPLOADING,
                     lane=new.lane,
                     asset_id=asset_id,
                     upload_id=upload_id,
@@ -50,7 +53,8 @@ class SqlUploads:
                     updated_at_ms=tx.now,
                 )
             )
-            insert_asset(tx, asset_id=asset_id, video_id=video_id, recipe="")
+            if not hidden:
+                insert_asset(tx, asset_id=asset_id, video_id=video_id, recipe="")
             tx.execute(
                 sa.insert(uploads).values(
                     id=upload_id,
@@ -68,9 +72,14 @@ class SqlUploads:
                     token=0,
                     let_go=False,
                     announced_at_ms=tx.now,
+                    concat=new.concat,
+                    concat_raw=new.concat_raw,
                 )
             )
-            announce_state(tx, locked_video(tx, video_id))
+            for position, partial in enumerate(new.joins):
+                tx.execute(sa.insert(upload_joins).values(final_id=upload_id, position=position, partial_id=partial))
+            if not hidden:
+                announce_state(tx, locked_video(tx, video_id))
             return _whole(tx, _row(tx, upload_id))
 
     def upload(self, upload: UploadId) -> Upload:
@@ -125,7 +134,7 @@ class SqlUploads:
             for part in new_parts:
                 _store_part(tx, upload, part)
             due = tx.now - row.announced_at_ms >= ANNOUNCE_EVERY_MS or offset_bytes == row.length_bytes
-            announce = due and offset_bytes != video.received_bytes
+            announce = due and offset_bytes != video.received_bytes and row.concat != Concat.PARTIAL
             _set(
                 tx,
                 row,
@@ -141,6 +150,8 @@ class SqlUploads:
                 .where(videos.c.id == video.id)
                 .values(received_bytes=offset_bytes, updated_at_ms=tx.now)
             )
+            if row.concat == Concat.PARTIAL:
+                _keep_finals(tx, upload)
             if announce:
                 tx.announce(video, "uploaded_bytes", {"received_bytes": offset_bytes, "source_bytes": row.length_bytes})
 
@@ -176,6 +187,8 @@ class SqlUploads:
                 tail_start=None,
                 tail_bytes=None,
             )
+            if row.concat == Concat.FINAL:
+                _hasten_partials(tx, upload)
             doom_prefix(tx, keys.tails_prefix(video.id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
             return begin_inspection(
@@ -188,6 +201,37 @@ class SqlUploads:
                 source_bytes=row.length_bytes,
             )
 
+    def complete_partial(self, upload: UploadId, token: int) -> bool:
+        with self._db.write() as tx:
+            video_id = _row(tx, upload).video_id
+            locked_video(tx, video_id)
+            row = _row(tx, upload, lock=True)
+            if row.state == "completed":
+                return False
+            row = _held(tx, upload, token)
+            if row.offset_bytes != row.length_bytes:
+                raise Conflict("Bytes of this upload are missing.", offset=row.offset_bytes, length=row.length_bytes)
+            _set(
+                tx,
+                row,
+                state="completed",
+                holder=None,
+                lease_until_ms=None,
+                tail_key=None,
+                tail_start=None,
+                tail_bytes=None,
+            )
+            doom_prefix(tx, keys.tails_prefix(video_id))
+            tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
+            return True
+
+    def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
+        query = sa.select(uploads.c.id).where(is_open, uploads.c.concat == Concat.FINAL)
+        if partial is not None:
+            query = query.where(uploads.c.id.in_(_finals_of(partial)))
+        with self._db.read() as tx:
+            return tuple(UploadId(row.id) for row in tx.all(query.order_by(uploads.c.created_at_ms)))
+
     def refuse_upload(self, upload: UploadId, code: str, sentence: str) -> None:
         with self._db.write() as tx:
             video = locked_video(tx, _row(tx, upload).video_id)
@@ -196,18 +240,24 @@ class SqlUploads:
                 return
             if row.state != "open":
                 raise IllegalTransition(f"An upload that is {row.state} cannot be refused.", state=row.state)
+            if row.concat == Concat.PARTIAL:
+                _end_partial(tx, row, "refused", code, sentence)
+                return
             give_up(tx, video, VideoState.REJECTED, code, sentence)
 
     def terminate_upload(self, upload: UploadId, *, only_expired: bool = False) -> Upload:
         with self._db.write() as tx:
             video = locked_video(tx, _row(tx, upload).video_id)
             row = _row(tx, upload, lock=True)
-            if only_expired and row.state == "open" and not _has_expired(row, tx.now):
+            if only_expired and row.state in ("open", "completed") and not _has_expired(row, tx.now):
                 raise IllegalTransition("This upload is in use again.", state=row.state)
-            if row.state == "completed":
-                raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
             if row.state == "terminated":
                 return _whole(tx, row)
+            if row.concat == Concat.PARTIAL:
+                _end_partial(tx, row, "terminated", "upload_terminated", None)
+                return _whole(tx, _row(tx, upload))
+            if row.state == "completed":
+                raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
             if video.state != VideoState.DELETED:
                 give_up(tx, video, VideoState.DELETED, row.reason_code or "upload_terminated", row.reason)
             _set(tx, row, state="terminated")
@@ -218,11 +268,21 @@ class SqlUploads:
             rows = tx.all(
                 sa.select(uploads)
                 .where(
-                    is_open,
+                    sa.or_(
+                        # One that is whole only waits for its completion.
+                        sa.and_(
+                            is_open,
+                            uploads.c.concat.is_distinct_from(Concat.PARTIAL),
+                            sa.or_(uploads.c.length_bytes.is_(None), uploads.c.offset_bytes != uploads.c.length_bytes),
+                        ),
+                        sa.and_(
+                            uploads.c.concat == Concat.PARTIAL,
+                            uploads.c.state.in_(["open", "completed"]),
+                            ~_is_waited_for(),
+                        ),
+                    ),
                     uploads.c.expires_at_ms <= tx.now,
                     sa.or_(uploads.c.lease_until_ms.is_(None), uploads.c.lease_until_ms <= tx.now),
-                    # One that is whole only waits for its completion.
-                    sa.or_(uploads.c.length_bytes.is_(None), uploads.c.offset_bytes != uploads.c.length_bytes),
                 )
                 .order_by(uploads.c.expires_at_ms)
                 .limit(limit)
@@ -240,7 +300,80 @@ def _row(tx: Transaction, upload: str, *, lock: bool = False) -> Row:
 
 def _whole(tx: Transaction, row: Row) -> Upload:
     parts = tx.all(sa.select(upload_parts).where(upload_parts.c.upload_id == row.id).order_by(upload_parts.c.number))
-    return upload_from(row, parts)
+    joins: list[str] = []
+    if row.concat == Concat.FINAL:
+        query = sa.select(upload_joins.c.partial_id).where(upload_joins.c.final_id == row.id)
+        joins = [join.partial_id for join in tx.all(query.order_by(upload_joins.c.position))]
+    return upload_from(row, parts, joins)
+
+
+# --- concatenation ---------------------------------------------------------------------------------------------------
+
+
+def _check_joins(tx: Transaction, new: NewUpload) -> None:
+    wanted = set(new.joins)
+    query = sa.select(uploads.c.id).where(
+        uploads.c.id.in_(tuple(wanted)),
+        uploads.c.tenant == new.tenant,
+        uploads.c.concat == Concat.PARTIAL,
+        uploads.c.state.in_(["open", "completed"]),
+    )
+    if wanted and len(tx.all(query)) != len(wanted):
+        raise NotFound("A partial upload to be joined is not there.")
+
+
+def _finals_of(partial: str) -> sa.Select[str]:
+    return sa.select(upload_joins.c.final_id).where(upload_joins.c.partial_id == partial)
+
+
+def _is_waited_for() -> sa.Exists:
+    """Of a row of `uploads`: a final upload that is not joined yet names it."""
+    final = uploads.alias("final")
+    return (
+        sa.select(upload_joins.c.final_id)
+        .join(final, final.c.id == upload_joins.c.final_id)
+        .where(upload_joins.c.partial_id == uploads.c.id, final.c.state == "open")
+        .correlate(uploads)
+        .exists()
+    )
+
+
+def _keep_finals(tx: Transaction, partial: str) -> None:
+    """A final upload does not expire while a part of it still comes in."""
+    tx.execute(
+        sa.update(uploads)
+        .where(uploads.c.id.in_(_finals_of(partial)), is_open)
+        .values(expires_at_ms=tx.now + uploads.c.lifetime_ms)
+    )
+
+
+def _hasten_partials(tx: Transaction, final: str) -> None:
+    """What was joined is seldom joined again: its parts need not lie there until they expire by themselves."""
+    joined = sa.select(upload_joins.c.partial_id).where(upload_joins.c.final_id == final)
+    soon = tx.now + JOINED_PARTIALS_KEPT_MS
+    tx.execute(
+        sa.update(uploads).where(uploads.c.id.in_(joined), uploads.c.expires_at_ms > soon).values(expires_at_ms=soon)
+    )
+
+
+def _end_partial(tx: Transaction, row: Row, state: str, code: str, sentence: str | None) -> None:
+    """A partial upload has no video that would end with it."""
+    _set(
+        tx,
+        row,
+        state=state,
+        reason_code=code,
+        reason=sentence,
+        token=row.token + 1,
+        holder=None,
+        lease_until_ms=None,
+        let_go=False,
+    )
+    doom_key(tx, row.source_key)
+    doom_prefix(tx, keys.tails_prefix(row.video_id))
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
 
 
 def _has_expired(row: Row, now_ms: int) -> bool:
