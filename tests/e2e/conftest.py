@@ -39,12 +39,14 @@ def ffmpeg() -> Path:
     return find_tools().ffmpeg
 
 
+NODE_MODULES = Path(os.environ.get("LADDER_TEST_NODE_MODULES", ROOT / "node_modules"))
+
+
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    found = Path(os.environ.get("LADDER_TEST_NODE_MODULES", ROOT / "node_modules"))
-    if not (found / "hls.js").is_dir():
+    if not (NODE_MODULES / "hls.js").is_dir():
         pytest.skip("the browser libraries are not installed: run `make setup`")
-    return found
+    return NODE_MODULES
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +59,8 @@ def node() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    with running_stack(tmp_path_factory.mktemp("state")) as running:
+    env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES)}
+    with running_stack(tmp_path_factory.mktemp("state"), env=env) as running:
         yield running
 
 
