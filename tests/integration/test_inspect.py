@@ -188,6 +188,25 @@ def test_interlaced_pictures_are_seen(make: Callable[..., Path], look: Callable[
     assert source.video.field_order == "interlaced"
 
 
+@pytest.mark.parametrize(
+    ("rate", "weave", "flags", "order"),
+    [
+        pytest.param("50", "interlace", (), "interlaced", id="fields that nothing tells of"),
+        pytest.param("25", "null", ("-flags", "+ildct+ilme"), "progressive", id="pictures flagged as fields"),
+        pytest.param("24", "telecine", ("-flags", "+ildct+ilme"), "interlaced", id="film made into fields"),
+    ],
+)
+def test_fields_are_measured_not_believed(
+    rate: str, weave: str, flags: tuple[str, ...], order: str, make: Callable[..., Path], look: Callable[[Path], Source]
+) -> None:
+    # A cloud that drifts: fine patterns in motion look like fields themselves.
+    cloud = f"nullsrc=size=160x120:rate={rate}:duration=2,geq=lum='128+60*sin((X+4*N*25/{rate})/9)*cos((Y+2*N*25/{rate})/7)'"
+    moving = ("-f", "lavfi", "-i", f"{cloud}:cb=128:cr=128,scale=320:480,format=yuv420p")
+    source = look(make(*moving, "-vf", weave, "-c:v", "mpeg2video", *flags, "-q:v", "3", "fields.mpg"))
+    assert source.video is not None
+    assert source.video.field_order == order
+
+
 def test_a_film_cut_off_behind_its_index_is_kept_as_far_as_it_goes(
     make: Callable[..., Path], look: Callable[[Path], Source]
 ) -> None:

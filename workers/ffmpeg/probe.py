@@ -10,16 +10,19 @@ not a failure: exit code 0. Anything else is a crash, and belongs to whoever run
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import struct
 import sys
 from array import array
 from collections import Counter
-from itertools import pairwise
+from operator import sub
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
+import av.error
+import av.filter
 import av.logging
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
@@ -34,6 +37,16 @@ TAIL_SECONDS = (15, 120)
 """How far before the end of an unscanned file its last pictures are looked for, nearest first."""
 NO_INDEX = frozenset({"mpegts", "mpeg", "aac", "mp3"})
 """Containers that say nothing reliable of their length: they are read to the end, however long."""
+FIELD_FRAMES = 30
+"""Pictures that are looked at for fields at each place: the filter compares each with its neighbours."""
+FIELD_PLACES = (0.0, 0.35, 0.7)
+"""Where in the film that is done: titles stand still and say nothing, and trailers are put before films."""
+FIELD_PACKETS = 600
+BROADCAST_LINES = frozenset({480, 486, 576, 1080, 1088})
+FIELD_CODECS = frozenset(
+    {"h264", "hevc", "mpeg2video", "mpeg4", "dvvideo", "vc1", "wmv3", "prores", "dnxhd", "mjpeg", "ffv1", "huffyuv",
+     "ffvhuff", "utvideo", "rawvideo", "v210", "jpeg2000"}
+)  # fmt: skip
 LARGEST_HEADER_BYTES = 64 * 1024 * 1024
 
 
@@ -63,7 +76,7 @@ class Walk:
         # Two packets of one time are one picture: VP9 carries hidden reference frames that way.
         times = sorted(set(self.times))
         keys = sorted(set(self.keyframes))
-        gaps = Counter(later - earlier for earlier, later in pairwise(times))
+        gaps = Counter(map(sub, times[1:], times))
         median = _median(gaps)
         # 5 %, and the one tick that rounding costs (milliseconds in Matroska) where a tick is small beside it.
         tolerance = max(1 if median >= 8 else 0, median // 20)
@@ -117,6 +130,10 @@ def probe(path: Path, *, demuxer: str, decoders: frozenset[str], scan_bytes: int
             sample(container, tracks, decoders, at_least_packets=0 if scanned else CADENCE_PACKETS)
             if not scanned:
                 look_at_tail(container, tracks)
+        if any(_may_have_fields(track) for track in tracks):
+            # Anew, because a seek to the start does not find it everywhere.
+            with opened() as container:
+                look_for_fields(container, tracks, FIELD_PLACES if scan_bytes else FIELD_PLACES[:1])
         if scanned:
             with opened() as container:
                 report["scan_error"] = scan(container, tracks)
@@ -304,6 +321,66 @@ def scan(container: InputContainer, tracks: list[dict[str, Any]]) -> str | None:
         if track["index"] in walks:
             track["scan"] = walks[track["index"]].report()
     return failure
+
+
+def look_for_fields(container: InputContainer, tracks: list[dict[str, Any]], places: tuple[float, ...]) -> None:
+    """Whether pictures are woven from two fields, seen in the pictures themselves: flags lie in both directions.
+
+    Fills ``fields`` of the tracks where it is in doubt: how many pictures are of which kind, by the idet filter.
+    """
+    for track in tracks:
+        if not _may_have_fields(track):
+            continue
+        seen: Counter[str] = Counter()
+        for place in places:
+            try:
+                if place:
+                    container.seek((container.start_time or 0) + round((container.duration or 0) * place))
+                seen += _fields_from_here(container, container.streams[track["index"]])
+            except av.FFmpegError:
+                continue  # nothing to be seen at this place
+        track["fields"] = dict(seen)
+
+
+def _may_have_fields(track: dict[str, Any]) -> bool:
+    if track["type"] != "video" or not track.get("sample", {}).get("frames") or track["codec"] not in FIELD_CODECS:
+        return False
+    flagged = track["sample"]["interlaced"] > 0 or track["field_order"] not in (0, 1)
+    # What says of itself that it is progressive is believed where no broadcaster has ever put fields.
+    return flagged or track["height"] in BROADCAST_LINES - ({1080, 1088} if track["field_order"] == 1 else set())
+
+
+def _fields_from_here(container: InputContainer, stream: Any) -> Counter[str]:
+    graph = av.filter.Graph()
+    source = graph.add_buffer(template=stream)
+    detector, sink = graph.add("idet"), graph.add("buffersink")
+    source.link_to(detector)
+    detector.link_to(sink)
+    graph.configure()
+    seen: Counter[str] = Counter()
+    pushed = 0
+    for packet in itertools.islice(container.demux(stream), FIELD_PACKETS):
+        try:
+            frames = stream.decode(packet)
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            source.push(frame)
+            pushed += 1
+            seen += _detected(sink)
+        if pushed >= FIELD_FRAMES:
+            break
+    return seen
+
+
+def _detected(sink: Any) -> Counter[str]:
+    seen: Counter[str] = Counter()
+    while True:
+        try:
+            frame = sink.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return seen
+        seen[frame.metadata.get("lavfi.idet.multiple.current_frame", "undetermined")] += 1
 
 
 def look_at_tail(container: InputContainer, tracks: list[dict[str, Any]]) -> None:

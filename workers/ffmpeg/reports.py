@@ -24,6 +24,13 @@ Report = Mapping[str, Any]
 
 STEADY_SHARE = Fraction(9, 10)
 """Of all intervals between pictures, how many must agree for the cadence to count rather than the average."""
+SEEN_PICTURES = 12
+"""How many pictures must have shown whether they are woven from fields for that to count."""
+WOVEN_SHARE = Fraction(1, 4)
+"""From this share of woven pictures on, a film that says it has fields has them. Film that was made into fields for
+television (3:2) shows two in five."""
+WOVEN_SHARE_UNFLAGGED = Fraction(9, 10)
+"""The same for a film that says nothing of fields: fine patterns that move look like some, but not throughout."""
 LONGEST_LEAD = Fraction(3600)
 """Sound that starts this much before the picture has another clock, not a long overture."""
 _INTERLACED_ORDERS = frozenset({2, 3, 4, 5})  # AV_FIELD_TT, BB, TB, BT
@@ -317,8 +324,16 @@ def _orientation(matrix: list[int] | None) -> tuple[int, bool]:
 
 
 def _field_order(track: Report) -> FieldOrder:
-    """Decoded pictures know best; the header is asked where they say nothing against it."""
+    """What can be seen in the pictures counts; flags and headers are asked where nothing moves."""
     sample = track["sample"]
+    seen = track.get("fields") or {}
+    tops, bottoms, whole = (seen.get(kind, 0) for kind in ("tff", "bff", "progressive"))
+    # What seems to be woven now this way and now that is a pattern, not a film of fields.
+    woven, judged = max(tops, bottoms), tops + bottoms + whole
+    if judged >= SEEN_PICTURES:
+        flagged = sample["interlaced"] or track["field_order"] in _INTERLACED_ORDERS
+        least = WOVEN_SHARE if flagged else WOVEN_SHARE_UNFLAGGED
+        return FieldOrder.INTERLACED if woven >= least * judged else FieldOrder.PROGRESSIVE
     if 2 * sample["interlaced"] > sample["frames"]:
         return FieldOrder.INTERLACED
     if track["field_order"] in _INTERLACED_ORDERS and sample["interlaced"]:

@@ -163,6 +163,23 @@ def test_fields_in_packets_of_their_own_are_half_pictures() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "flagged", "order"),
+    [
+        pytest.param({"tff": 40, "progressive": 2}, 0, FieldOrder.INTERLACED, id="seen though not flagged"),
+        pytest.param({"progressive": 40, "bff": 1}, 4, FieldOrder.PROGRESSIVE, id="flagged but not seen"),
+        pytest.param({"tff": 24, "progressive": 36}, 4, FieldOrder.INTERLACED, id="two pictures in five"),
+        pytest.param({"tff": 48, "progressive": 12}, 0, FieldOrder.PROGRESSIVE, id="patterns that look like fields"),
+        pytest.param({"undetermined": 60, "tff": 3}, 4, FieldOrder.INTERLACED, id="too little to see, so flags count"),
+        pytest.param({"undetermined": 60}, 0, FieldOrder.PROGRESSIVE, id="nothing to see"),
+    ],
+)
+def test_fields_that_are_seen_count_more_than_flags(fields: dict[str, int], flagged: int, order: FieldOrder) -> None:
+    video = read_report(a_report(a_picture(sample=a_sample(interlaced=flagged), fields=fields))).video
+    assert video is not None
+    assert video.field_order is order
+
+
+@pytest.mark.parametrize(
     ("matrix", "rotation", "mirrored", "size"),
     [(None, 0, False, (1280, 720)), (QUARTER_TURN, 90, False, (720, 1280)), (MIRROR, 180, True, (1280, 720))],
 )
