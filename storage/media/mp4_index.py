@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, chain, repeat
+from operator import add
 
 ByteRange = tuple[int, int]
 """Half-open: ``[start, stop)``."""
@@ -87,7 +88,7 @@ class TrackIndex:
     def shown_times(self) -> Iterator[int]:
         """When each sample is shown, in ticks, in decoding order."""
         decoded = accumulate(self.durations, initial=self.shift)
-        return (time + later for time, later in zip(decoded, self.offsets or repeat(0, self.count), strict=False))
+        return map(add, decoded, self.offsets or repeat(0, self.count))
 
     def keyframes(self) -> Iterator[int]:
         """Numbers of the samples that decoding may start at."""

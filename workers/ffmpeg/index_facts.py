@@ -55,8 +55,8 @@ def _walk(indexed: TrackIndex) -> dict[str, Any] | None:
     walk.times.extend(indexed.shown_times())
     walk.packets = indexed.count
     walk.keyframes.extend(walk.times[sample] for sample in indexed.keyframes())
-    last = max(range(indexed.count), key=walk.times.__getitem__)
-    walk.last_pts, walk.last_duration = walk.times[last], indexed.duration_of(last)
+    walk.last_pts = max(walk.times)
+    walk.last_duration = indexed.duration_of(walk.times.index(walk.last_pts))
     if min(walk.times) < 0 or (indexed.end is not None and walk.last_pts >= indexed.end):
         return None
     return walk.report()
