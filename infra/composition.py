@@ -7,25 +7,52 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from infra.machine import cpu_count
+from infra.machine import cpu_count, memory_bytes
 from infra.settings import Settings, StoreKind
-from storage.jobs import Bell, JobKind, SilentBell
+from storage.errors import InvalidRequest
+from storage.jobs import Bell, JobKind, Lane, SilentBell
 
 if TYPE_CHECKING:
     from storage.blobs.local import LocalBlobs
     from storage.blobs.s3 import S3Blobs
     from storage.catalogue import Catalogue
+    from storage.fairness import FairPolicy
     from workers.parts import RunnerParts
     from workers.settings import WorkerSettings
+
+
+MEMORY_PER_SLOT = 3 * 1024**3
 
 
 def open_catalogue(settings: Settings) -> Catalogue:
     """The catalogue. Connects on first use; make one per process, after a fork."""
     from storage.catalogue.sql import SqlCatalogue
 
-    return SqlCatalogue.open(settings.database_url)
+    return SqlCatalogue.open(settings.database_url, policy=fair_policy(settings))
+
+
+def fair_policy(settings: Settings) -> FairPolicy:
+    """Whose turn it is. Raises `InvalidRequest` for shares or weights that make no sense."""
+    from storage.fairness import FairPolicy
+    from storage.ids import TenantId
+
+    try:
+        return FairPolicy(
+            shares={Lane(lane): percent / 100 for lane, percent in _numbers(settings.lane_shares)},
+            weights={TenantId(tenant): weight for tenant, weight in _numbers(settings.tenant_weights)},
+            max_running=settings.tenant_max_running,
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"FISHLADDER_LANE_SHARES or FISHLADDER_TENANT_WEIGHTS: {error}.") from error
+
+
+def _numbers(pairs: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    for pair in pairs:
+        name, _, number = pair.partition("=")
+        yield name.strip(), float(number)
 
 
 def migrate(settings: Settings) -> None:
@@ -78,6 +105,10 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     ours = WorkerSettings(
         lease_ms=settings.lease_ms,
         drain_ms=settings.drain_ms,
+        min_free_disk_bytes=settings.min_free_disk_bytes,
+        min_free_memory_bytes=settings.min_free_memory_bytes,
+        keep_source_ms=_days_ms(settings.keep_source_days),
+        keep_failed_ms=_days_ms(settings.keep_failed_days),
         threads=settings.threads or math.ceil(cpu_count() / slots(settings)),
         http_host=settings.host,
         http_port=settings.worker_port,
@@ -86,9 +117,14 @@ def worker_settings(settings: Settings) -> WorkerSettings:
     return ours if settings.scratch_dir is None else dataclasses.replace(ours, scratch=settings.scratch_dir)
 
 
+def _days_ms(days: int | None) -> int | None:
+    return None if days is None else days * 24 * 3_600_000
+
+
 def slots(settings: Settings) -> int:
-    """How many jobs this machine works on at once."""
-    return settings.workers or max(1, cpu_count() // 2)
+    """How many jobs this machine works on at once: by its CPUs, and by its memory, as a job of 4K takes gigabytes."""
+    by_memory = max(1, memory_bytes() // MEMORY_PER_SLOT)
+    return settings.workers or max(1, min(cpu_count() // 2, by_memory))
 
 
 def runner_parts(settings: Settings) -> RunnerParts:

@@ -132,6 +132,22 @@ class Settings:
     drain_ms: int = _setting("How long a stopping worker may finish its job before it hands it back, in ms", 10_000)
     scratch_dir: Path | None = _setting("Folder for work files; unset: the system's temporary folder", None)
     threads: int = _setting("Threads of one tool; 0: the CPUs shared out among the jobs at once", 0)
+    min_free_disk_bytes: int = _setting("A worker with less free disk claims nothing until there is more", 1024**3)
+    min_free_memory_bytes: int = _setting(
+        "A worker with less free memory claims nothing until there is more", 512 * 1024**2
+    )
+    lane_shares: tuple[str, ...] = _setting(
+        "Of all work, what a lane gets at least while it has any: lane=percent, separated by commas",
+        ("interactive=15", "standard=15", "bulk=5"),
+    )
+    tenant_weights: tuple[str, ...] = _setting(
+        "Tenants that get more or less than others: tenant=weight (default 1), separated by commas", ()
+    )
+    tenant_max_running: int = _setting("Jobs of one tenant at once; 0: any number", 0)
+    keep_source_days: int | None = _setting("Days that the source of a finished video is kept; unset: for good", None)
+    keep_failed_days: int | None = _setting(
+        "Days that a failed or rejected video is kept before it is deleted; unset: for good", None
+    )
     worker_port: int | None = _setting(
         "Port where a worker answers /healthz, /readyz and /metrics; unset: nowhere", None
     )
@@ -151,6 +167,9 @@ class Settings:
         for name in ("lease_ms", "max_upload_bytes", "origin_workers"):
             if getattr(self, name) < 1:
                 raise InvalidRequest(f"{variable(name)} must be at least 1.")
+        for name in ("min_free_disk_bytes", "min_free_memory_bytes", "tenant_max_running"):
+            if getattr(self, name) < 0:
+                raise InvalidRequest(f"{variable(name)} must not be negative.")
         for name in ("workers", "threads", "drain_ms", "origin_cache_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")

@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="The work behind the videos.", no_args_is_help=True)
     group.command("list", epilog=examples("fishladder jobs list", "fishladder jobs list --state dead --json"))(listing)
     group.command("show", epilog=examples("fishladder jobs show 3f8k2m9q1r5t7v0x"))(show)
+    group.command("retry", epilog=examples("fishladder jobs retry 3f8k2m9q1r5t7v0x"))(retry)
+    group.command("discard", epilog=examples("fishladder jobs discard 3f8k2m9q1r5t7v0x"))(discard)
     app.add_typer(group, name="jobs", epilog=examples("fishladder jobs list", "fishladder jobs show ID"))
 
 
@@ -63,6 +65,24 @@ def show(
     for key, value in record.items():
         say(f"{key:16} {value}")
     return None
+
+
+def retry(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_dir: State = None) -> None:
+    """Try a dead job again, with fresh budgets. Where its death failed its video, that starts again from its source."""
+    from infra.composition import open_bell
+    from storage.media.ladder import RECIPE
+
+    with _catalogue(state_dir) as catalogue:
+        ready = catalogue.retry_job(JobId(job), recipe=RECIPE)
+        open_bell(_of_state(state_dir)).ring(ready.lane)
+    say(f"Job {ready.id} ({ready.kind}) of video {ready.video} is ready.")
+
+
+def discard(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_dir: State = None) -> None:
+    """Put a dead job away: nobody will try it again. Its video stays as it is."""
+    with _catalogue(state_dir) as catalogue:
+        catalogue.discard_job(JobId(job))
+    say(f"Job {job} is discarded.")
 
 
 @contextmanager
