@@ -27,6 +27,7 @@ from upload_api.ports import Ports
 from upload_api.problems import install_problems
 from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
+from upload_api.tus.joining import Joiner
 from upload_api.tus.protocol import REQUEST_FIELDS, RESPONSE_FIELDS
 from upload_api.tus.recovery import Janitor
 from upload_api.tus.routes import TusApp
@@ -55,19 +56,22 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
         poll_s=settings.events_poll_s,
         heartbeat_s=settings.events_heartbeat_s,
     )
-    tus = TusApp(settings, TusService(settings, ports, threads, drain, metrics))
+    uploads = TusService(settings, ports, threads, drain, metrics)
+    tus = TusApp(settings, uploads)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        janitor = asyncio.create_task(_tidy(settings, ports, threads))
+        janitor = asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner))
         yield
         drain.begin()
         janitor.cancel()
         await asyncio.wait({janitor})
+        await uploads.joiner.settle()
         await feed.close()
 
     app = FastAPI(title="Fishladder", version="1", description=ABOUT, lifespan=lifespan, redoc_url=None)
     app.state.drain = drain
+    app.state.uploads = uploads
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
@@ -128,7 +132,7 @@ def _add_operations(app: FastAPI, ports: Ports, drain: Drain, metrics: Metrics) 
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads) -> None:
+async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads, joiner: Joiner) -> None:
     """The janitor's rounds, on one process of all that share the catalogue."""
     if settings.janitor_interval_s <= 0:
         return
@@ -138,6 +142,7 @@ async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads) -> 
         try:
             if await threads.catalogue(ports.catalogue.lead, "upload-janitor", holder, ttl_ms):
                 await threads.store(janitor.tidy)
+                await joiner.tidy()
         except FishladderError as error:
             log.warning("uploads_not_tidied", code=error.code, sentence=error.sentence)
         await asyncio.sleep(settings.janitor_interval_s)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, Field
 
-from storage.catalogue import RenditionRow, Upload, Video
+from storage.catalogue import Concat, RenditionRow, Upload, Video
 from storage.lifecycle import VideoState
 from storage.media.source import Note
 from upload_api.urls import Urls
@@ -146,7 +146,7 @@ class UploadModel(BaseModel):
     """A tus upload. Its id is a capability: who has it may send bytes."""
 
     id: str
-    video_id: str
+    video_id: str | None = Field(description="null for a partial upload, which becomes none")
     state: str = Field(description="open, completed, terminated or refused")
     offset_bytes: int
     length_bytes: int | None
@@ -159,7 +159,7 @@ class UploadModel(BaseModel):
     def of(cls, upload: Upload) -> UploadModel:
         return cls(
             id=upload.id,
-            video_id=upload.video,
+            video_id=None if upload.concat is Concat.PARTIAL else upload.video,
             state=upload.state,
             offset_bytes=upload.offset_bytes,
             length_bytes=upload.length_bytes,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from storage.blobs import BlobStore, MultipartStore
+from storage.blobs import BlobStore, CopyParts, MultipartStore
 from storage.catalogue import Catalogue
 from storage.jobs import Bell
 
 
-class SourceStore(BlobStore, MultipartStore, Protocol):
-    """A store that can take a source in parts."""
+class SourceStore(BlobStore, MultipartStore, CopyParts, Protocol):
+    """A store that can take a source in parts, sent or copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from storage.blobs import StoredPart
-from storage.catalogue import Tail, Upload
+from storage.catalogue import Concat, Tail, Upload
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import NotFound, StoreUnavailable
 from storage.ids import UploadId
@@ -30,6 +30,8 @@ def finish_source(ports: Ports, upload_id: UploadId, token: int) -> bool:
     upload = ports.catalogue.upload(upload_id)
     if upload.state != "open" or not is_whole(upload):
         return False
+    if upload.concat is Concat.PARTIAL:
+        return _finish_partial(ports, upload, token)
     if upload.length_bytes == 0:
         # An object of no bytes would only be carried to the inspection to be refused there.
         ports.catalogue.refuse_upload(upload_id, "empty", EMPTY)
@@ -42,6 +44,16 @@ def finish_source(ports: Ports, upload_id: UploadId, token: int) -> bool:
         log.info("upload_completed", video_id=upload.video, size_bytes=upload.length_bytes, parts=len(upload.parts))
     ports.blobs.delete_prefix(tails_prefix(upload.video))
     return job is not None
+
+
+def _finish_partial(ports: Ports, upload: Upload, token: int) -> bool:
+    """A partial upload becomes an object to be copied from, and nothing else: no video, no job. An empty one becomes
+    none; there is nothing to copy."""
+    if upload.length_bytes:
+        _join(ports, upload, token)
+    done = ports.catalogue.complete_partial(upload.id, token)
+    ports.blobs.delete_prefix(tails_prefix(upload.video))
+    return done
 
 
 def _join(ports: Ports, upload: Upload, token: int) -> None:

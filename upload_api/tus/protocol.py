@@ -9,15 +9,16 @@ works.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from storage.catalogue import Upload
-from storage.errors import InvalidRequest, OffsetMismatch, TooLarge, UploadTerminated
+from storage.catalogue import Concat, Upload
+from storage.errors import InvalidRequest, NotAllowed, OffsetMismatch, TooLarge, UploadTerminated
 from upload_api.errors import MethodNotAllowed, UnsupportedVersion, UploadRefused, WrongContentType
 from upload_api.tus.checksums import ALGORITHMS, Promise, parse_promise
+from upload_api.tus.concat import ConcatWish, parse_concat
 from upload_api.tus.metadata import Wishes, parse_metadata, read_wishes
 
 VERSION = "1.0.0"
@@ -29,6 +30,8 @@ EXTENSIONS = (
     "expiration",
     "checksum",
     "termination",
+    "concatenation",
+    "concatenation-unfinished",
 )
 TRAILER_EXTENSION = "checksum-trailer"  # only where the server hands trailers out
 COLLECTION_METHODS = ("OPTIONS", "POST")
@@ -110,7 +113,7 @@ def check_version(method: str, fields: RequestFields) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Creation:
-    """A valid POST. ``length_bytes`` None: deferred. ``carries_body``: what follows are the upload's first bytes;
+    """A valid POST. ``length_bytes`` None: deferred, or to be summed up from partial uploads. ``carries_body``: what follows are the upload's first bytes;
     ``body_bytes`` None: their number is not said (chunked)."""
 
     length_bytes: int | None
@@ -119,13 +122,14 @@ class Creation:
     carries_body: bool
     body_bytes: int | None
     promise: Promise | None = None
+    concat: ConcatWish | None = None
 
 
 def parse_creation(fields: RequestFields, policy: TusPolicy, *, trailers: bool = False) -> Creation:
     """Raises `InvalidRequest` or `TooLarge` for what cannot become an upload."""
-    if "upload-concat" in fields:
-        # Ignoring it would make a video of every partial upload.
-        raise InvalidRequest("This server does not join partial uploads; upload the file as one.")
+    concat = parse_concat(fields["upload-concat"]) if "upload-concat" in fields else None
+    if concat is not None and concat.kind is Concat.FINAL:
+        return _parse_final(fields, concat)
     length_bytes = _creation_length(fields)
     if length_bytes is not None:
         _check_max(length_bytes, policy)
@@ -142,7 +146,33 @@ def parse_creation(fields: RequestFields, policy: TusPolicy, *, trailers: bool =
         carries_body=carries_body and body_bytes != 0,
         body_bytes=body_bytes,
         promise=parse_promise(fields, trailers=trailers) if carries_body else None,
+        concat=concat,
     )
+
+
+def _parse_final(fields: RequestFields, concat: ConcatWish) -> Creation:
+    """«The Client MUST NOT include the Upload-Length header in the final upload creation.» Nor can it send bytes."""
+    if "upload-length" in fields or "upload-defer-length" in fields:
+        raise InvalidRequest("The length of a final upload is the sum of its parts; do not send one.")
+    if content_type(fields) == BODY_TYPE and fields.get("content-length") != "0":
+        raise InvalidRequest("A final upload is joined from its parts and takes no bytes itself.")
+    raw = fields.get("upload-metadata")
+    return Creation(
+        length_bytes=None,
+        metadata_raw=raw or None,
+        wishes=read_wishes(parse_metadata(raw or "")),
+        carries_body=False,
+        body_bytes=None,
+        concat=concat,
+    )
+
+
+def total_length(partials: Sequence[Upload], policy: TusPolicy) -> int | None:
+    """The length of the upload joined from ``partials``; None while one of them does not know its own. Raises
+    `TooLarge`."""
+    known = [partial.length_bytes for partial in partials]
+    _check_max(sum(length or 0 for length in known), policy)
+    return None if None in known else sum(length or 0 for length in known)
 
 
 def _creation_length(fields: RequestFields) -> int | None:
@@ -229,6 +259,12 @@ def check_standing(upload: Upload, now_ms: int) -> None:
         raise UploadTerminated("This upload expired; start it again.")
 
 
+def check_not_final(upload: Upload) -> None:
+    """«The Server MUST respond with the 403 Forbidden status to PATCH requests against a final upload URL»."""
+    if upload.concat is Concat.FINAL:
+        raise NotAllowed("A final upload is joined from its parts and takes no bytes itself.")
+
+
 def check_not_refused(upload: Upload) -> None:
     """Raises `UploadRefused` with the reason. Only a PATCH asks: HEAD still answers, because tus-js-client starts
     from zero on any other HEAD error than 423."""
@@ -281,10 +317,15 @@ def options_fields(policy: TusPolicy, *, trailers: bool = False) -> Fields:
 def created_fields(upload: Upload, location: str) -> Fields:
     return (
         ("Location", location),
-        ("Fishladder-Video", upload.video),
-        ("Upload-Offset", str(upload.offset_bytes)),
+        *video_fields(upload),
+        *(() if upload.concat is Concat.FINAL else (("Upload-Offset", str(upload.offset_bytes)),)),
         *expiry_fields(upload),
     )
+
+
+def video_fields(upload: Upload) -> Fields:
+    """Which video it becomes; a partial upload becomes none."""
+    return () if upload.concat is Concat.PARTIAL else (("Fishladder-Video", upload.video),)
 
 
 def appended_fields(upload: Upload) -> Fields:
@@ -292,17 +333,25 @@ def appended_fields(upload: Upload) -> Fields:
 
 
 def standing_fields(upload: Upload) -> Fields:
-    """Of a HEAD. Upload-Metadata goes out as it came in: it was checked to be keys and Base64."""
-    length = ("Upload-Defer-Length", "1")
+    """Of a HEAD. Upload-Metadata goes out as it came in: it was checked to be keys and Base64.
+
+    «The response to a HEAD request for a final upload SHOULD NOT contain the Upload-Offset header unless the
+    concatenation has been successfully finished.»
+    """
+    final = upload.concat is Concat.FINAL
+    offset = (("Upload-Offset", str(upload.offset_bytes)),)
+    length = () if final else (("Upload-Defer-Length", "1"),)
     if upload.length_bytes is not None:
-        length = ("Upload-Length", str(upload.length_bytes))
+        length = (("Upload-Length", str(upload.length_bytes)),)
+    concat = (("Upload-Concat", upload.concat_raw),) if upload.concat_raw is not None else ()
     metadata = (("Upload-Metadata", upload.metadata_raw),) if upload.metadata_raw is not None else ()
     return (
-        ("Upload-Offset", str(upload.offset_bytes)),
-        length,
+        *(() if final and upload.state != "completed" else offset),
+        *length,
+        *concat,
         *metadata,
         *expiry_fields(upload),
-        ("Fishladder-Video", upload.video),
+        *video_fields(upload),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from storage.catalogue import Upload, VideoFilter
+from storage.catalogue import Concat, Upload, VideoFilter
 from storage.errors import Conflict, IllegalTransition, NotFound, Rejected
 from storage.ids import VideoId
 from storage.lifecycle import VideoState
@@ -65,7 +65,7 @@ def drop_expired(ports: Ports) -> int:
     """End open uploads past their expiry and free their bytes; how many. Completed uploads are never touched."""
     dropped = 0
     for upload in ports.catalogue.expired_uploads(PAGE):
-        if is_whole(upload):
+        if is_whole(upload) and upload.concat is not Concat.PARTIAL:
             continue  # `finish_stranded` has it
         try:
             ended = ports.catalogue.terminate_upload(upload.id, only_expired=True)

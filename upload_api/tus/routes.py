@@ -28,6 +28,7 @@ from upload_api.tus.protocol import (
     options_fields,
     parse_creation,
     standing_fields,
+    video_fields,
 )
 from upload_api.tus.service import TusService
 from upload_api.urls import Urls, plan_urls
@@ -73,7 +74,7 @@ class TusApp:
         if method == "OPTIONS":
             return Answer(status=204, fields=options_fields(self._service.policy, trailers=body.tells_trailers))
         creation = parse_creation(fields, self._service.policy, trailers=body.tells_trailers)
-        upload = await self._service.create(creation)
+        upload = await self._service.create(creation, urls)
         location = urls.upload(upload.id)
         try:
             receipt = await self._service.first_bytes(upload, creation, body)
@@ -81,7 +82,7 @@ class TusApp:
         except FishladderError as error:
             # The upload exists: whatever became of the bytes that came along, the client may go on with it.
             refusal = _refusal(method, problem_of(error))
-            told = (("Location", location), ("Fishladder-Video", upload.video))
+            told = (("Location", location), *video_fields(upload))
             return Answer(status=refusal.status, fields=(*refusal.fields, *told), body=refusal.body)
         return Answer(status=201, fields=created_fields(receipt.upload, location))
 

@@ -11,9 +11,9 @@ from functools import partial
 
 import structlog
 
-from storage.catalogue import NewUpload, Upload
-from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, TooLarge, Unavailable, UploadBusy
-from storage.ids import DEFAULT_TENANT, UploadId
+from storage.catalogue import Concat, NewUpload, Upload
+from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound, TooLarge, Unavailable, UploadBusy
+from storage.ids import DEFAULT_TENANT, TenantId, UploadId
 from upload_api.drain import Drain
 from upload_api.errors import SourceLost, UploadClosed
 from upload_api.metrics import Metrics
@@ -24,6 +24,8 @@ from upload_api.tus.body import Body
 from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
 from upload_api.tus.checksums import Digests, Promise
 from upload_api.tus.completion import drop_bytes, finish_source, give_up_source
+from upload_api.tus.concat import upload_id_of
+from upload_api.tus.joining import Joiner
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
 from upload_api.tus.parts import PartPolicy
 from upload_api.tus.protocol import (
@@ -33,12 +35,15 @@ from upload_api.tus.protocol import (
     RequestFields,
     TusPolicy,
     admit_append,
+    check_not_final,
     check_not_refused,
     check_standing,
     is_whole,
     parse_append,
+    total_length,
 )
 from upload_api.tus.store import SourceWriter
+from upload_api.urls import Urls
 
 log = structlog.get_logger(__name__)
 
@@ -100,29 +105,53 @@ class TusService:
             ),
         )
 
-    async def create(self, creation: Creation) -> Upload:
+        self.joiner = Joiner(ports, threads, self._leases, settings.max_upload_bytes)
+
+    async def create(self, creation: Creation, urls: Urls) -> Upload:
         """Record a new upload and its video."""
         if self._drain.begun:
             raise going_down()
+        concat = creation.concat
+        partials = tuple(upload_id_of(url, urls.public) for url in concat.urls) if concat is not None else ()
+        length_bytes = creation.length_bytes
+        if partials:
+            length_bytes = await self._length_of(partials, DEFAULT_TENANT)
         upload = await self._threads.catalogue(
             self._ports.catalogue.create_upload,
             NewUpload(
                 tenant=DEFAULT_TENANT,
-                length_bytes=creation.length_bytes,
+                length_bytes=length_bytes,
                 metadata_raw=creation.metadata_raw,
                 title=creation.wishes.title,
                 filename=creation.wishes.filename,
                 lane=creation.wishes.lane,
                 lifetime_ms=self._lifetime_ms,
+                concat=concat.kind if concat is not None else None,
+                concat_raw=concat.raw if concat is not None else None,
+                joins=partials,
             ),
         )
+        if partials:
+            self.joiner.begin(upload.id)
         self._metrics.uploads.labels("created").inc()
         log.info("upload_created", video_id=upload.video, length_bytes=upload.length_bytes, lane=creation.wishes.lane)
         return upload
 
+    async def _length_of(self, partials: tuple[UploadId, ...], tenant: TenantId) -> int | None:
+        """Of the upload joined from ``partials``, each of which is checked: whoever joins must be allowed to read it.
+        Raises `NotFound`, also for another tenant's, `UploadTerminated`, `InvalidRequest`, `TooLarge`."""
+        known = {each: await self._standing(each) for each in dict.fromkeys(partials)}
+        for upload in known.values():
+            if upload.tenant != tenant:
+                raise NotFound("There is no such upload.")
+            if upload.concat is not Concat.PARTIAL:
+                raise InvalidRequest("Only partial uploads can be joined.")
+            check_not_refused(upload)
+        return total_length([known[each] for each in partials], self.policy)
+
     async def first_bytes(self, upload: Upload, creation: Creation, body: Body) -> Receipt:
         """What came with the creation, if anything did."""
-        if not creation.carries_body and creation.length_bytes != 0:
+        if upload.concat is Concat.FINAL or (not creation.carries_body and creation.length_bytes != 0):
             return Receipt(upload=upload)
         body_bytes = creation.body_bytes if creation.carries_body else 0
         append = Append(offset_bytes=0, body_bytes=body_bytes, length_bytes=None, promise=creation.promise)
@@ -131,6 +160,7 @@ class TusService:
     async def append(self, upload_id: UploadId, fields: RequestFields, body: Body) -> Receipt:
         """Take a PATCH's body. Raises before anything is read; afterwards the receipt says how it ended."""
         upload = await self._standing(upload_id)
+        check_not_final(upload)
         return await self._append(upload, parse_append(fields, trailers=body.tells_trailers), body)
 
     async def _append(self, upload: Upload, append: Append, body: Body) -> Receipt:
@@ -184,7 +214,7 @@ class TusService:
         So a writer is asked to let go first, and an upload whose bytes are all durable is completed.
         """
         upload = await self._standing(upload_id)
-        if upload.state != "open":
+        if upload.state != "open" or upload.concat is Concat.FINAL:
             return upload
         if self._drain.begun:
             raise UploadBusy
@@ -296,6 +326,8 @@ class TusService:
             return upload
         if await self._threads.store(finish_source, self._ports, upload.id, hold.token):
             self._metrics.uploads.labels("completed").inc()
+            if upload.concat is Concat.PARTIAL:
+                await self.joiner.partial_came(upload.id)
         return await self._threads.catalogue(self._ports.catalogue.upload, upload.id)
 
 

@@ -243,9 +243,12 @@ def test_36_a_completed_upload_never_expires() -> None:
     check_standing(an_upload(state="completed"), 10**15)
 
 
-def test_47_a_partial_upload_is_refused_rather_than_made_a_video() -> None:
+@pytest.mark.parametrize("value", ["", "Partial", "final", "final;", "final; ", "finally;/files/a", "partial;/files/a"])
+def test_47_48_concat_is_partial_or_a_list(value: str) -> None:
     with pytest.raises(InvalidRequest):
-        parse_creation({"upload-length": "5", "upload-concat": "partial"}, POLICY)
+        parse_creation(
+            {"upload-concat": value, "upload-length": "5"} if "partial" in value else {"upload-concat": value}, POLICY
+        )
 
 
 def test_a_refused_upload_says_why() -> None:
