@@ -62,6 +62,20 @@ test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 bench: $(STAMPS)/dev setup ## Measure; absolute figures, for docs/benchmarks.md
 	@$(PY) -m tests.bench
 
+bench-origin: $(STAMPS)/dev ## The origin against nginx with sendfile, on one core and the same files
+	@infra/dev/apt-install nginx-light wrk
+	@$(PY) -m tests.bench.origin
+
+soak-origin: $(STAMPS)/dev ## Ten minutes of the origin at saturation: memory, descriptors, errors
+	@infra/dev/apt-install wrk
+	@$(PY) -m tests.bench.soak_origin
+
+fuzz-origin: $(STAMPS)/dev ## 50,000 seeded requests that nobody would send
+	@LADDER_TEST_FUZZ_REQUESTS=50000 $(BIN)/pytest -q -s tests/property/test_origin_fuzz.py
+
+bench-package: $(STAMPS)/dev ## Manifests of a film of 12 hours: what rendering and appending cost
+	@$(PY) -m tests.bench.package
+
 ##@ Maintain
 
 lock: $(STAMPS)/dev ## Compile requirements/*.in, package.json and the settings page anew
@@ -107,4 +121,4 @@ node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."
 
-.PHONY: help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench lock clean browser
+.PHONY: help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-package bench-origin soak-origin fuzz-origin lock clean browser

@@ -18,6 +18,7 @@ from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
 from infra.composition import open_blobs, open_catalogue
+from infra.edge.purging import EdgePurger
 from infra.settings import Settings, to_env
 from infra.telemetry import configure_logging
 from origin.app import create_app
@@ -54,7 +55,7 @@ def create() -> Application:
     catalogue = open_catalogue(settings)
     return create_app(
         origin_settings(settings, metrics_folder=_shared_folder()),
-        OriginPorts(catalogue=catalogue, blobs=open_blobs(settings), close=catalogue.close),
+        OriginPorts(catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, close=catalogue.close),
     )
 
 
@@ -68,6 +69,7 @@ def origin_settings(settings: Settings, *, metrics_folder: Path | None = None) -
         default_visibility=settings.visibility,
         playback_keys=KeyRing.parse(settings.playback_keys),
         edge_secret=settings.edge_secret,
+        plays_days=settings.plays_kept_days,
         trusted_proxies=settings.trusted_proxies,
         edges=tuple((name, url) for name, _, url in (edge.partition("=") for edge in settings.edges)),
     )
@@ -80,11 +82,20 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level, settings.log_format, service="origin")
     with tempfile.TemporaryDirectory(prefix="fishladder-origin-") as shared:
         os.environ[_SHARED_FOLDER] = shared
-        server(settings, "infra.serve_origin:create").serve()
+        catalogue = open_catalogue(settings)
+        purger = EdgePurger(catalogue, settings.edge_purges)
+        purger.start()
+        try:
+            server(settings, "infra.serve_origin:create").serve()
+        finally:
+            purger.stop()
+            catalogue.close()
 
 
 def server(settings: Settings, target: str) -> AbstractServer[Any]:
     """The server of an application of ours, with all that is set for it."""
+    # Bodies pass through many threads; with an arena for each, memory that is free would be nobody's.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     return Granian(
         target,
         factory=True,

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import structlog
 
-from origin.access import Access, nothing_here
+from origin.access import Access, nothing_here, parse_target
 from origin.delivery import Delivery
 from origin.disk import DiskCache
 from origin.hot import HotAnswers
@@ -30,11 +31,13 @@ from origin.messages import (
     Send,
     header,
     json_response,
+    read_body,
     read_request,
     send_response,
 )
 from origin.metrics import OriginMetrics
 from origin.objects import ObjectReader, Overloaded
+from origin.plays_page import render_page
 from origin.ports import OriginPorts
 from origin.problems import (
     HeadersTooLarge,
@@ -44,10 +47,14 @@ from origin.problems import (
     UrlTooLong,
     problem,
 )
+from origin.reports import Reports
 from origin.settings import OriginSettings
-from storage.errors import FishladderError
+from storage.errors import FishladderError, NotFound
+from storage.ids import VideoId
 
 log = structlog.get_logger(__name__)
+
+_REPORT_BYTES = 64 * 1024
 
 
 def create_app(settings: OriginSettings, ports: OriginPorts) -> ASGIApp:
@@ -75,6 +82,14 @@ class _Origin:
             behind_proxies=bool(settings.trusted_proxies),
             client_timeout_s=settings.client_timeout_s,
         )
+        self._reports = Reports(
+            ports.plays,
+            self._catalogue_threads,
+            self._metrics,
+            queue=settings.report_queue,
+            interval_s=settings.report_interval_s,
+            days=settings.plays_days,
+        )
         disk = settings.disk_cache
         objects = ObjectReader(
             ports.blobs,
@@ -98,13 +113,13 @@ class _Origin:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if not await self._hot_path.answer(scope, send):
-                await self._serve(scope, send)
+                await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
             raise RuntimeError(f"the origin does not speak {scope['type']}")
 
-    async def _serve(self, scope: Scope, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         self._under_way += 1
         self._metrics.gauge("answers_under_way", self._under_way)
@@ -114,7 +129,7 @@ class _Origin:
             try:
                 self._check_limits(scope)
                 request = read_request(scope, self._settings.trusted_proxies)
-                response, kind = await self._route(request)
+                response, kind = await self._route(request, scope, receive)
             except FishladderError as error:
                 response = self._problem(error)
             except Exception:
@@ -163,17 +178,29 @@ class _Origin:
             raise
 
     def _take_report(self, scope: Scope, video: str, sent_bytes: int) -> None:
-        pass
+        """What a request for media says of its player."""
+        query: bytes = scope.get("query_string", b"")
+        if b"CMCD=" in query:
+            self._reports.take_query(query.decode("latin-1"), video, sent_bytes)
+        elif any(name.startswith(b"cmcd-") for name, _ in scope["headers"]):
+            self._reports.take_headers(scope["headers"], video, sent_bytes)
 
-    async def _route(self, request: Request) -> tuple[Response, str]:
+    async def _route(self, request: Request, scope: Scope, receive: Receive) -> tuple[Response, str]:
         """The answer and the kind that it is counted under."""
         if request.method == "OPTIONS":
-            return self._preflight(), "preflight"
+            return self._preflight(request), "preflight"
+        if request.method == "POST" and request.path.startswith("/v/") and request.path.endswith("/cmcd"):
+            return await self._take_events(request, receive), "report"
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed
         if request.path.startswith("/v/"):
             response, target = await self._delivery.answer(request)
+            if response.status in (200, 206):
+                self._take_report(scope, target.video, response.sent_bytes)
             return response, target.kind.value
+        return await self._route_rest(request)
+
+    async def _route_rest(self, request: Request) -> tuple[Response, str]:
         match request.path:
             case "/healthz":
                 return json_response(200, {"status": "ok"}, headers=[header("cache-control", "no-store")]), "health"
@@ -183,7 +210,65 @@ class _Origin:
                 content_type, body = self._metrics.render()
                 headers = [header("content-type", content_type), header("content-length", len(body))]
                 return Response(status=200, headers=headers, body=body), "metrics"
+            case "/steering.json":
+                return self._steering(request), "steering"
+        if request.path.startswith("/authorize/"):
+            return await self._authorize(request), "grant"
+        if request.path.startswith("/plays/"):
+            return await self._plays_page(request), "plays"
         raise nothing_here()
+
+    async def _authorize(self, request: Request) -> Response:
+        """For edges that check tokens: 204 or 403. What is not there may be asked for: the answer to that says so."""
+        with suppress(NotFound):
+            await self._delivery.authorize(parse_target(request.path.removeprefix("/authorize")), request)
+        return Response(status=204, headers=[header("cache-control", "max-age=5"), *self._common])
+
+    async def _take_events(self, request: Request, receive: Receive) -> Response:
+        """Reports of event mode. The answer is the same for every video: it tells nothing of what is there."""
+        body = await read_body(receive, _REPORT_BYTES)
+        with suppress(NotFound):
+            video = VideoId(request.path.split("/")[2])
+            await self._delivery.known(video)
+            self._reports.take_events(body.decode("utf-8", "replace"), video)
+        return Response(status=204, headers=[header("cache-control", "no-store"), *self._common])
+
+    async def _plays_page(self, request: Request) -> Response:
+        """For who holds a token of the scope ``plays``."""
+        plays = self._ports.plays
+        video = VideoId(request.path.removeprefix("/plays/"))
+        self._access.check(request.token, video, request.address, scope="plays")
+        if plays is None:
+            raise nothing_here()
+        since_ms = int(time.time() * 1000) - self._settings.plays_days * 24 * 3600 * 1000
+
+        def read() -> str:
+            return render_page(
+                video, plays.views(video), plays.plays(video, since_ms=since_ms), self._settings.plays_days
+            )
+
+        body = (await asyncio.get_running_loop().run_in_executor(self._catalogue_threads, read)).encode()
+        headers = [
+            header("content-type", "text/html; charset=utf-8"),
+            header("content-length", len(body)),
+            header("cache-control", "no-store"),
+            header("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'"),
+            header("referrer-policy", "no-referrer"),
+        ]
+        return Response(status=200, headers=headers, body=body)
+
+    def _steering(self, request: Request) -> Response:
+        """Which edge to take (HLS content steering). The order is that of the settings; players leave an edge that
+        fails by themselves, and ask again after a while."""
+        if not self._settings.edges:
+            raise nothing_here()
+        body = {
+            "VERSION": 1,
+            "TTL": 30,
+            "RELOAD-URI": "/steering.json",
+            "PATHWAY-PRIORITY": [name for name, _ in self._settings.edges],
+        }
+        return json_response(200, body, headers=[header("cache-control", "public, max-age=10"), *self._common])
 
     def _problem(self, error: FishladderError) -> Response:
         headers = self._common
@@ -191,15 +276,18 @@ class _Origin:
             headers = [*headers, header("content-range", f"bytes */{error.fields['size_bytes']}")]
         return problem(error, headers)
 
-    def _preflight(self) -> Response:
+    def _preflight(self, request: Request) -> Response:
+        takes_reports = request.path.startswith("/v/") and request.path.endswith("/cmcd")
+        methods = "POST, OPTIONS" if takes_reports else "GET, HEAD, OPTIONS"
         headers = [
-            header("access-control-allow-methods", "GET, HEAD, OPTIONS"),
+            header("access-control-allow-methods", methods),
             header(
                 "access-control-allow-headers",
-                "Range, If-Range, If-None-Match, If-Modified-Since, CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
+                "Range, If-Range, If-None-Match, If-Modified-Since, Content-Type, "
+                "CMCD-Object, CMCD-Request, CMCD-Session, CMCD-Status",
             ),
             header("access-control-max-age", 86_400),
-            header("allow", "GET, HEAD, OPTIONS"),
+            header("allow", methods),
         ]
         return Response(status=204, headers=[*headers, *self._common])
 
@@ -228,8 +316,10 @@ class _Origin:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self._reports.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
+                await self._reports.stop()
                 self._store_threads.shutdown(wait=False, cancel_futures=True)
                 self._catalogue_threads.shutdown(wait=False, cancel_futures=True)
                 self._ports.close()

@@ -19,6 +19,7 @@ from origin.problems import RangeNotSatisfiable
 from origin.ranges import ByteRange, if_range_holds, resolve_range
 from origin.views import View, ViewCache, parse_view
 from storage.errors import NotFound
+from storage.ids import VideoId
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,10 @@ class Delivery:
         described = await self._find(target, published, request, view)
         return await self._respond(request, described), target
 
+    async def known(self, video: VideoId) -> None:
+        """Raises `NotFound` for a video that does not play."""
+        await self._lookup.find(video)
+
     def _is_edge(self, request: Request) -> bool:
         sent = (request.edge or "").encode()
         return bool(self._edge_secret) and hmac.compare_digest(sent, self._edge_secret)
@@ -106,6 +111,8 @@ class Delivery:
             header("accept-ranges", "bytes"),
             *self._common,
         ]
+        if not is_open and self._is_edge(request):
+            headers.append(header("fishladder-visibility", "signed"))  # for the edge: viewers' caches must not share it
         if isinstance(found, StoredObject):
             if view is not None:
                 found = self._views.get(key, view, found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from origin.access import split_token, token_of_query
+from storage.errors import TooLarge
 from storage.grants import is_within
 
 Scope = MutableMapping[str, Any]
@@ -94,6 +95,20 @@ def read_request(scope: Scope, trusted_proxies: tuple[str, ...] = ()) -> Request
         address=_speaks_for(client[0] if client else None, wanted.pop("forwarded_for", None), trusted_proxies),
         **wanted,
     )
+
+
+async def read_body(receive: Receive, most_bytes: int) -> bytes:
+    """The body of a request. Raises `TooLarge`."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return body
+        body += bytes(message.get("body", b""))
+        if len(body) > most_bytes:
+            raise TooLarge(most_bytes=most_bytes)
+        if not message.get("more_body", False):
+            return body
 
 
 def _speaks_for(address: str | None, forwarded_for: str | None, trusted: tuple[str, ...]) -> str | None:

@@ -10,6 +10,7 @@ from storage.blobs import BlobStore
 from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
+from storage.plays import Plays
 
 
 class PublishedNames(Protocol):
@@ -32,4 +33,5 @@ class OriginPorts:
 
     catalogue: PublishedNames
     blobs: BlobStore
+    plays: Plays | None = None  # None: what players report is not kept
     close: Callable[[], None] = lambda: None

@@ -55,6 +55,8 @@ class OriginSettings:
     # Reports of players that may wait to be written, and how often they are, in seconds.
     report_queue: int = 10_000
     report_interval_s: float = 5.0
+    # How long single plays are kept, in days.
+    plays_days: int = 90
 
     def __post_init__(self) -> None:
         if self.cache_bytes < 0 or self.lookup_entries < 1 or self.store_threads < 1 or self.catalogue_threads < 1:

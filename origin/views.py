@@ -1,7 +1,7 @@
 """Views of manifests: the same presentation, limited or arranged for who asks, made from the stored manifest's text.
 
 The query says what is wanted. On ``master.m3u8`` and ``manifest.mpd``:
-``max-height=720`` (only renditions up to that; the smallest is always left), ``codec=avc1,hvc1`` (only these),
+``max_height=720`` (only renditions up to that; the smallest is always left), ``codec=avc1,hvc1`` (only these),
 ``language=de`` (the audio that plays first), ``start=30.5`` (seconds; HLS only, in DASH ``#t=30.5`` of the address says it).
 On all of them ``token=…``: the query token goes on to everything that the manifest names, by EXT-X-DEFINE in HLS and
 UrlQueryInfo in DASH: the view is the same for all tokens, so caches may drop them from their keys.
@@ -41,7 +41,7 @@ def parse_view(name: str, request: Request, edges: tuple[tuple[str, str], ...] =
     carries_token = "token" in given
     own = name in _PRESENTATIONS
     wishes = Wishes(
-        max_height=_number(given, "max-height", 1, 10_000) if own else None,
+        max_height=_number(given, "max_height", 1, 10_000) if own else None,
         codecs=_codecs(given["codec"]) if own and "codec" in given else (),
         language=_language(given["language"]) if own and "language" in given else None,
         start_ms=_start_ms(given["start"]) if own and "start" in given else None,

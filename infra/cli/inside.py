@@ -74,7 +74,7 @@ def retry(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_d
 
     with _catalogue(state_dir) as catalogue:
         ready = catalogue.retry_job(JobId(job), recipe=RECIPE)
-        open_bell(_of_state(state_dir)).ring(ready.lane)
+        open_bell(of_state(state_dir)).ring(ready.lane)
     say(f"Job {ready.id} ({ready.kind}) of video {ready.video} is ready.")
 
 
@@ -89,7 +89,7 @@ def discard(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state
 def _catalogue(state_dir: Path | None) -> Iterator[Catalogue]:
     from infra.composition import open_catalogue
 
-    catalogue = open_catalogue(_of_state(state_dir))
+    catalogue = open_catalogue(of_state(state_dir))
     try:
         catalogue.check()
         yield catalogue
@@ -97,7 +97,7 @@ def _catalogue(state_dir: Path | None) -> Iterator[Catalogue]:
         catalogue.close()
 
 
-def _of_state(state_dir: Path | None) -> Settings:
+def of_state(state_dir: Path | None) -> Settings:
     if state_dir is None:
         return settings()
     derived = Settings.from_env({variable("state_dir"): str(state_dir)})
