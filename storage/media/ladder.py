@@ -33,6 +33,7 @@ class Ladder:
     frame_rate: Fraction
     gop_frames: int
     fast_start: tuple[str, ...]  # names of the rungs that are made first
+    preset: str = "veryfast"  # of the encoder: how much work it puts into a picture
 
     def __post_init__(self) -> None:
         names = [rung.name for rung in self.rungs]

@@ -15,8 +15,6 @@ from workers.ffmpeg import graph
 from workers.ffmpeg.inputs import INDEXED, Options, demuxer_of, guarded
 from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
 
-PRESET = "veryfast"
-
 FRAME_TIMES = "{ptsi} {tbi}"
 """What a line of the frame report holds: the source picture's own time, and its unit."""
 
@@ -31,7 +29,6 @@ def encode_command(
     output_paths: Sequence[Path],
     lead: int,
     threads: int,
-    preset: str = PRESET,
     filters: frozenset[str] = frozenset(),
     frame_report: Path | None = None,
     program: str = "ffmpeg",
@@ -52,7 +49,7 @@ def encode_command(
     pictures = graph.tagged(video, track, filters).filter_multi_output("split", len(rungs))
     outputs = []
     for number, (rung, path) in enumerate(zip(rungs, output_paths, strict=True)):
-        options = video_options(rung, plan, preset)
+        options = video_options(rung, plan)
         if frame_report is not None and number == 0:
             options |= {"stats_enc_pre": str(frame_report), "stats_enc_pre_fmt": FRAME_TIMES}
         scaled = graph.scaled(pictures[number], rung.width, rung.height)
@@ -60,7 +57,7 @@ def encode_command(
     return graph.arguments(program, outputs, threads=threads)
 
 
-def video_options(rung: Rung, plan: EncodePlan, preset: str) -> Options:
+def video_options(rung: Rung, plan: EncodePlan) -> Options:
     """What decides the bytes of ``rung``, apart from the pictures."""
     gop = plan.ladder.gop_frames
     x264 = {
@@ -74,7 +71,7 @@ def video_options(rung: Rung, plan: EncodePlan, preset: str) -> Options:
     }
     return {
         "c:v": "libx264",
-        "preset": preset,
+        "preset": plan.ladder.preset,
         # x264 under a cap does not repeat itself with several threads. A chunk that is encoded again, here or elsewhere,
         # must give the same bytes and so the same names; rungs and decoder run side by side anyway.
         "threads": 1,
@@ -98,9 +95,9 @@ def trial_command(source: Source, *, input_path: Path, program: str = "ffmpeg") 
     return graph.arguments(program, [graph.piped(video, options)], threads=1)
 
 
-def video_fingerprint(rung: Rung, plan: EncodePlan, ffmpeg_version: str, preset: str = PRESET) -> str:
+def video_fingerprint(rung: Rung, plan: EncodePlan, ffmpeg_version: str) -> str:
     """Names everything that the init segment of ``rung`` may depend on. Chunks of one rendition must agree on it."""
-    return fingerprint({**video_options(rung, plan, preset), "s": f"{rung.width}x{rung.height}"}, ffmpeg_version)
+    return fingerprint({**video_options(rung, plan), "s": f"{rung.width}x{rung.height}"}, ffmpeg_version)
 
 
 def default_lead(source: Source, plan: EncodePlan) -> int:

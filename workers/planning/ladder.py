@@ -30,6 +30,7 @@ def plan_ladder(video: VideoTrack, policy: LadderPolicy) -> Ladder:
         frame_rate=frame_rate,
         gop_frames=max(1, round(policy.gop_seconds * frame_rate)),
         fast_start=_fast_start(rungs, policy),
+        preset=policy.preset,
     )
 
 

@@ -57,7 +57,12 @@ class ChunkPolicy:
     """How the time line is cut into work. The first chunk and piece are small: they make a video playable."""
 
     longest_chunk_s: int = 60
+    # All rungs of a chunk together, in millions of pixels: some three minutes of one CPU. Whoever waits for a chunk at the
+    # end, or hands one back, waits for or loses no more than that, whatever the size of the picture.
+    most_chunk_megapixels: int = 8_000
     growth: int = 2
+    taper: int = 4  # no chunk is longer than this part of what is left, so that many workers end together
+    last_chunks_s: int = 16  # but none is made shorter than this for that
     first_audio_piece_s: int = 8  # enough for the first chunk of pictures, and a second of CPU less to wait for
     audio_growth: int = 4  # pieces stay ahead of the pictures, which grow too
     audio_piece_s: int = 300
@@ -101,3 +106,15 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
+
+FAST_POLICY = Policy(
+    ladder=LadderPolicy(
+        rules=(
+            RungRule(short_side=96, crf=28, max_rate_bps=150_000),
+            RungRule(short_side=144, crf=28, max_rate_bps=300_000),
+        ),
+        preset="ultrafast",
+        largest_short_side=144,
+    )
+)
+"""Two small rungs, to see soon whether a source goes through; nobody would want to watch them."""

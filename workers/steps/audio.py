@@ -18,6 +18,7 @@ from workers.ffmpeg.process import Limits, ToolRun, run_tool
 from workers.planning.reads import piece_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
+from workers.steps.losses import sound_notes, worth_telling
 from workers.steps.reading import run_on_part
 from workers.steps.uploads import store_rendition
 
@@ -41,7 +42,8 @@ def audio(ctx: StepContext) -> Encoded:
     can be decoded, there is silence."""
     work = _work(ctx)
     reads = piece_reads(work.source, work.rendition, work.piece)
-    cpu_ms = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path)).cpu_ms
+    run = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path))
+    cpu_ms = run.cpu_ms
     try:
         cut = _cut(ctx, work)
     except WrongOutput as error:
@@ -58,7 +60,8 @@ def audio(ctx: StepContext) -> Encoded:
         fingerprint=sound.audio_fingerprint(work.rendition, ctx.tools.ffmpeg_version),
         content_type="audio/mp4",
     )
-    return Encoded(outputs=(stored,), cpu_ms=cpu_ms)
+    lost = sound_notes(work.piece, run.stderr_tail)
+    return Encoded(outputs=(stored,), cpu_ms=cpu_ms, notes=worth_telling(lost, ctx.video.notes))
 
 
 def _work(ctx: StepContext) -> _Work:

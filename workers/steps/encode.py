@@ -19,6 +19,7 @@ from workers.ffmpeg.process import Limits, ToolRun, run_tool
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
+from workers.steps.losses import picture_notes, worth_telling
 from workers.steps.reading import run_on_part
 from workers.steps.uploads import store_rendition
 
@@ -57,7 +58,12 @@ def encode(ctx: StepContext) -> Encoded:
                 stderr_tail=run.stderr_tail,
             )
         if times and (lead == work.chunk.frames.start or _starts_in_time(times[0], work)):
-            return Encoded(outputs=tuple(_store(ctx, work, outputs)), cpu_ms=cpu_ms)
+            lost = picture_notes(
+                work.source, work.plan, work.chunk, times, run.stderr_tail, from_start=lead == work.chunk.frames.start
+            )
+            return Encoded(
+                outputs=tuple(_store(ctx, work, outputs)), cpu_ms=cpu_ms, notes=worth_telling(lost, ctx.video.notes)
+            )
         log.info("run_up_too_short", **ctx.job.log_context(), lead_frames=lead, pictures=len(times))
     raise _nothing_decoded(ctx, work, run)
 

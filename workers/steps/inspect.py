@@ -35,10 +35,10 @@ SLOWEST_READ_BYTES_PER_S = 20 * 1024 * 1024
 PROBE = Path(probe.__file__)
 
 
-def inspect(ctx: StepContext) -> Inspected:
+def inspect(ctx: StepContext, policy: Policy = DEFAULT_POLICY) -> Inspected:
     """Facts, plan and all further jobs of the video. Raises `UnsupportedSource` or `DamagedSource` to refuse it."""
     source = _source(ctx)
-    outcome = decide(source, ctx, DEFAULT_POLICY)
+    outcome = decide(source, ctx, policy)
     log.info(
         "source_inspected",
         **ctx.job.log_context(),

@@ -1,0 +1,114 @@
+"""Every shared input through the whole pipeline in this process: each ends as the last column of its manifest says.
+
+With two small rungs, because what is tested is whether a source goes through; ``make test-media`` makes full ladders.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from storage.blobs.local import LocalBlobs
+from storage.catalogue import Asset, Video
+from storage.catalogue.sql import SqlCatalogue
+from storage.jobs import JobKind
+from storage.lifecycle import VideoState
+from tests.conformant import assert_conformant
+from tests.shared import shared_folder
+from workers.ffmpeg.process import Tools, find_tools
+from workers.inline import encode_inline, export_presentation, ingest
+from workers.parts import RunnerParts
+from workers.planning.policy import DEFAULT_POLICY, FAST_POLICY
+from workers.settings import WorkerSettings
+from workers.sources import SourceCache
+from workers.steps.audio import audio
+from workers.steps.encode import encode
+from workers.steps.inspect import inspect
+from workers.steps.publish import publish
+from workers.steps.thumbnails import thumbnails
+
+pytestmark = pytest.mark.integration
+
+_SHARED = shared_folder()
+_ABSENT = "the shared media inputs are not beside this checkout"
+_POLICY = DEFAULT_POLICY if os.environ.get("LADDER_TEST_FULL_LADDERS") else FAST_POLICY
+
+LOSSES = {"pictures_lost", "pictures_damaged", "sound_damaged", "damaged_packets", "truncated", "starts_mid_stream"}
+
+
+def _table() -> list[tuple[str, str]]:
+    """(file, outcome), the costliest first: so that the end is not one long film on one core."""
+    if _SHARED is None:
+        return []
+    with (_SHARED / "media" / "manifest.tsv").open(newline="") as manifest:
+        rows = csv.DictReader(manifest, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [(row["file"], row["outcome"]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+def through_the_pipeline(file: Path, folder: Path, tools: Tools) -> tuple[Video, Asset]:
+    """The video that comes of ``file``, once it is settled, and its asset."""
+    blobs = LocalBlobs(folder / "store")
+    settings = WorkerSettings(scratch=folder / "scratch", niceness={})
+    parts = RunnerParts(
+        catalogue=SqlCatalogue.in_memory(),
+        blobs=blobs,
+        tools=tools,
+        settings=settings,
+        sources=SourceCache(blobs, settings.sources, settings.source_cache_bytes),
+        steps={
+            JobKind.INSPECT: partial(inspect, policy=_POLICY),
+            JobKind.ENCODE: encode,
+            JobKind.AUDIO: audio,
+            JobKind.THUMBNAILS: thumbnails,
+            JobKind.PUBLISH: publish,
+        },
+    )
+    video = encode_inline(parts, ingest(parts.catalogue, blobs, file), threads=2)
+    if video.state is VideoState.READY:
+        export_presentation(parts.catalogue, blobs, video.id, folder / "site")
+    return video, parts.catalogue.asset(video.asset)
+
+
+@pytest.mark.skipif(_SHARED is None, reason=_ABSENT)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("name", "outcome"), _table(), ids=lambda value: str(value))
+def test_each_input_ends_as_its_manifest_says(name: str, outcome: str, tools: Tools, tmp_path: Path) -> None:
+    assert _SHARED is not None
+    video, asset = through_the_pipeline(_SHARED / "media" / name, tmp_path, tools)
+    codes = {note.code for note in video.notes}
+    if outcome == "refuse":
+        assert video.state is VideoState.REJECTED
+        assert video.reason_code
+        assert video.reason is not None
+        assert video.reason.endswith(".")
+        return
+    assert (video.state, video.reason) == (VideoState.READY, None)
+    _everything_is_there(asset, sound_alone=outcome == "audio")
+    assert_conformant(tmp_path / "site")
+    if outcome == "salvage":
+        assert codes & LOSSES
+
+
+def _everything_is_there(asset: Asset, *, sound_alone: bool) -> None:
+    plan = asset.plan
+    assert plan is not None
+    names = {name.name for name in asset.names}
+    assert {"master.m3u8", "manifest.mpd"} <= names
+    assert ("poster.jpg" in names) is not sound_alone
+    assert all(rendition.audio for rendition in asset.renditions) is sound_alone
+    for rendition in asset.renditions:
+        last = rendition.segments[-1]
+        assert [segment.number for segment in rendition.segments] == list(range(len(rendition.segments)))
+        ends = Fraction(last.start_ticks + last.duration_ticks, rendition.timescale or 1)
+        # Sound ends with the picture, on one of its own frames.
+        assert ends == plan.duration if rendition.rung else 0 <= ends - plan.duration < Fraction(1024, 48_000) * 2

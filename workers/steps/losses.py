@@ -1,0 +1,96 @@
+"""What a damaged source lost on its way through a decoder, as notes for its owner. Pure.
+
+Exit code 0 proves nothing: a decoder steps over what it cannot read, and the frame grid fills the hole with the picture
+before it. So frames are counted that show a picture again which was shown already.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+
+from storage.media.ladder import AudioPiece, Chunk, EncodePlan
+from storage.media.source import Note, Source, VideoTrack
+from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+
+COMPLAINTS = (
+    "Error submitting packet to decoder",
+    "Decoding error",
+    "Error splitting the input",
+    "Invalid NAL unit size",
+    "partial file",
+    "Truncat",
+)
+"""What ffmpeg says of packets that it drops."""
+CONCEALED = ("error while decoding", "concealing", "corrupt decoded frame")
+"""What it says of pictures that it shows all the same."""
+
+MOST_PLACES = 10
+"""So many damaged places are told one by one; of a film that is damaged all over, nobody wants to read all."""
+
+
+def picture_notes(
+    source: Source, plan: EncodePlan, chunk: Chunk, times: Sequence[Fraction | None], stderr: str, *, from_start: bool
+) -> tuple[Note, ...]:
+    """What of ``chunk`` was lost: ``times`` are those of the source pictures that its frames show, ``stderr`` what the
+    decoder said. ``from_start``: it began at the start of the film, so that it had no reason to complain but damage; after
+    a seek it may stumble over pictures that refer to what was skipped."""
+    if source.video is None:
+        return ()
+    complained = any(complaint in stderr for complaint in COMPLAINTS)
+    lost = _held(source, source.video, plan, chunk, times) if _has_a_picture_for_each_frame(source, plan) else 0
+    place = _clock(chunk.frames.start / plan.ladder.frame_rate)
+    if lost > (0 if complained else 1):
+        sentence = (
+            f"The file is damaged after {place}: {lost} of {len(chunk.frames)} pictures there could not be decoded, and"
+            " the one before stands still instead."
+        )
+        return (Note(code="pictures_lost", sentence=sentence),)
+    if from_start and (complained or any(complaint in stderr for complaint in CONCEALED)):
+        sentence = f"The file is damaged after {place}: pictures there are shown as far as they decode."
+        return (Note(code="pictures_damaged", sentence=sentence),)
+    return ()
+
+
+def sound_notes(piece: AudioPiece, stderr: str) -> tuple[Note, ...]:
+    """Whether the decoder left out parts of ``piece``."""
+    if not any(complaint in stderr for complaint in COMPLAINTS):
+        return ()
+    place = _clock(Fraction(piece.frames.start * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ))
+    sentence = f"The sound is damaged some time after {place}: what could not be decoded is silent."
+    return (Note(code="sound_damaged", sentence=sentence),)
+
+
+def worth_telling(notes: tuple[Note, ...], told: tuple[Note, ...]) -> tuple[Note, ...]:
+    """``notes``, each in one sentence that is always the same once enough of its kind were ``told``."""
+    return tuple(
+        note
+        if sum(before.code == note.code for before in told) < MOST_PLACES
+        else Note(code=note.code, sentence="The file is damaged in more places than are listed here.")
+        for note in notes
+    )
+
+
+def _has_a_picture_for_each_frame(source: Source, plan: EncodePlan) -> bool:
+    """Whether the file's index or its packets promise a picture for each frame: then none is held for another reason."""
+    video = source.video
+    if video is None or not video.steady or video.frame_count is None or video.duration is None:
+        return False
+    return video.frame_count + 1 >= video.duration * plan.ladder.frame_rate * Fraction(99, 100)
+
+
+def _held(source: Source, video: VideoTrack, plan: EncodePlan, chunk: Chunk, times: Sequence[Fraction | None]) -> int:
+    """How many frames show the picture of the frame before, beyond what even rates and a late start explain."""
+    rate = plan.ladder.frame_rate
+    before_first = max(0, math.ceil((video.start - source.start) * rate) - chunk.frames.start)
+    shown = times[before_first:]
+    repeated = sum(now == before for before, now in pairwise(shown) if now is not None)
+    by_rate = math.ceil(len(shown) * max(Fraction(0), 1 - video.frame_rate / rate))
+    return max(0, repeated - by_rate)
+
+
+def _clock(seconds: Fraction) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
