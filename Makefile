@@ -55,6 +55,13 @@ test-integration: $(STAMPS)/dev setup ## Tests with ffmpeg, Valkey, SeaweedFS, P
 test-e2e: $(STAMPS)/dev setup browser ## The whole stack with real clients and browsers
 	@$(PY) -m tests.run e2e
 
+test-media: $(STAMPS)/dev setup ## Every shared media file through the whole pipeline, with full ladders
+	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py -v
+
+fuzz: $(STAMPS)/dev setup ## 2,000 mutated media files: none hangs, none kills; FUZZ=count SEED=number
+	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \
+		$(PY) -m pytest tests/integration/test_fuzz.py -s
+
 test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
 	@sh tests/ceph.sh

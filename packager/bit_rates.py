@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, compress
+from operator import attrgetter, sub
 
+from packager.presentation import Presentation
 from storage.jobs import Segment
 
 
@@ -23,13 +26,26 @@ class BitRates:
         )
 
 
+_FEW = 6
+"""Kinds of durations up to which it is cheaper to go through all runs once for each. Segments have two or three."""
+
 NOTHING = BitRates(peak_bps=0, average_bps=0)
 
 
 def measure(segments: Sequence[Segment], *, timescale: int, target_duration_s: int) -> BitRates:
     """Bit rates of ``segments``."""
-    units = [(segment.size_bytes, segment.duration_ticks) for segment in segments]
+    units = list(map(attrgetter("size_bytes", "duration_ticks"), segments))
     return measure_units(units, timescale=timescale, target_duration_s=target_duration_s)
+
+
+def measure_renditions(presentation: Presentation) -> dict[str, BitRates]:
+    """Bit rates of every rendition by its name."""
+    return {
+        rendition.name: measure(
+            rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s
+        )
+        for rendition in presentation.renditions
+    }
 
 
 def measure_iframes(segments: Sequence[Segment], *, timescale: int, target_duration_s: int) -> BitRates:
@@ -44,24 +60,32 @@ def measure_units(units: Sequence[tuple[int, int]], *, timescale: int, target_du
     RFC 8216bis section 4.1: the peak is the largest bit rate of any contiguous set of segments whose total duration is
     between 0.5 and 1.5 times the target duration, so a short last segment does not count alone.
     """
-    total_bytes = sum(size for size, _ in units)
-    total_ticks = sum(ticks for _, ticks in units)
+    sizes = [size for size, _ in units]
+    lengths = [ticks for _, ticks in units]
+    total_bytes, total_ticks = sum(sizes), sum(lengths)
     if total_ticks <= 0:
         return NOTHING
-    target_ticks = target_duration_s * timescale
-    peak_bytes, peak_ticks = total_bytes, total_ticks  # also where all of it is shorter than half a target duration
-    for first in range(len(units)):
-        run_bytes = run_ticks = 0
-        for index in range(first, len(units)):
-            run_bytes, run_ticks = run_bytes + units[index][0], run_ticks + units[index][1]
-            if 2 * run_ticks > 3 * target_ticks:
-                break
-            # In whole numbers: long films have tens of thousands of segments, and are published often.
-            if 2 * run_ticks >= target_ticks and run_bytes * peak_ticks > peak_bytes * run_ticks:
-                peak_bytes, peak_ticks = run_bytes, run_ticks
-    return BitRates(
-        peak_bps=_bps(peak_bytes, peak_ticks, timescale), average_bps=_bps(total_bytes, total_ticks, timescale)
-    )
+    # In whole numbers, and run by run of one count: long films have tens of thousands of segments.
+    most_bytes: dict[int, int] = {}  # of the runs that last as many ticks
+    shortest, longest = target_duration_s * timescale, 3 * target_duration_s * timescale
+    bytes_until, ticks_until = list(accumulate(sizes, initial=0)), list(accumulate(lengths, initial=0))
+    for count in range(1, len(units) + 1):
+        run_ticks = list(map(sub, ticks_until[count:], ticks_until))
+        kinds = set(run_ticks)
+        if 2 * min(kinds) > longest:
+            break
+        run_bytes = list(map(sub, bytes_until[count:], bytes_until))
+        for ticks in kinds if len(kinds) <= _FEW else ():
+            of_kind = compress(run_bytes, map(ticks.__eq__, run_ticks)) if len(kinds) > 1 else run_bytes
+            most_bytes[ticks] = max(most_bytes.get(ticks, 0), max(of_kind))
+        for ticks, size in zip(run_ticks, run_bytes, strict=True) if len(kinds) > _FEW else ():
+            if most_bytes.get(ticks, -1) < size:
+                most_bytes[ticks] = size
+    fitting = [(size, ticks) for ticks, size in most_bytes.items() if shortest <= 2 * ticks <= longest]
+    # Where all of it is shorter than half a target duration, the peak is the average.
+    peaks = [_bps(size, ticks, timescale) for size, ticks in fitting]
+    average = _bps(total_bytes, total_ticks, timescale)
+    return BitRates(peak_bps=max(peaks, default=average), average_bps=average)
 
 
 def _bps(size_bytes: int, ticks: int, timescale: int) -> int:

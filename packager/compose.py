@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from packager.bit_rates import measure_renditions
 from packager.dash.mpd import render_mpd
 from packager.hls.media_playlist import iframe_playlist, media_playlist
 from packager.hls.multivariant_playlist import multivariant_playlist
@@ -21,11 +22,12 @@ def compose(presentation: Presentation, *, published_at: datetime) -> tuple[Mani
     """The manifests under their public names. Those that point at others come after them, the two that players open come
     last. ``published_at``: the MPD's publishTime, with a time zone; the same presentation and time give the same bytes."""
     files = [*_media_playlists(presentation)]
+    rates = measure_renditions(presentation)
     if presentation.storyboard is not None:
         text = render_storyboard(presentation.storyboard, duration=presentation.duration)
         files.append(_file(STORYBOARD_NAME, text.encode()))
-    files.append(_file(MULTIVARIANT_NAME, multivariant_playlist(presentation).render().encode()))
-    files.append(_file(MPD_NAME, render_mpd(presentation, published_at=published_at)))
+    files.append(_file(MULTIVARIANT_NAME, multivariant_playlist(presentation, rates=rates).render().encode()))
+    files.append(_file(MPD_NAME, render_mpd(presentation, published_at=published_at, rates=rates)))
     return tuple(files)
 
 

@@ -39,6 +39,7 @@ def _init(init: MeasuredInit, url: str, judge: Judge) -> None:
     judge.expect(fits, "cmaf-edit-list", url, f"Its edits are (duration, start) {list(init.edits[:3])}.")
     if init.kind == "video":
         judge.expect(init.colour and init.pixel_shape, "cmaf-colour", url, "The sample entry lacks colr or pasp.")
+    judge.expect(not init.dated, "deterministic", url, "It has a time of creation.")
     if init.parameter_sets is not None and init.entry in ("avc1", "hvc1"):
         judge.expect(init.parameter_sets > 0, "cmaf-parameter-sets", url, "There are no parameter sets.")
 

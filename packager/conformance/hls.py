@@ -36,6 +36,7 @@ _REQUIRED = {
 _TIMED_ROLES = (Role.VARIANT, Role.AUDIO, Role.VIDEO, Role.SUBTITLES)
 _ROUNDING = Fraction(1, 1000)
 _GOP_SECONDS = Fraction(2)
+_END_SLACK = Fraction(1, 10)
 
 
 def judge_playlists(subject: Subject, judge: Judge) -> None:
@@ -154,14 +155,15 @@ def _together(subject: Subject, judge: Judge) -> None:
     judge.expect(len(targets) <= 1, "hls-same-target", timed[0].url, f"The target durations are {said}.")
     reference = timed[0]
     # One rendition ends with a picture, another with an audio frame; a growing one may be a segment ahead.
-    slack = max(
-        (frame for track in subject.tracks.values() if (frame := track.frame_seconds())), default=Fraction(1, 20)
+    ended = all(playlist.ended for playlist in timed)
+    slack = _END_SLACK if ended else Fraction(reference.target_seconds or 0)
+    longest = max(
+        (piece.seconds or Fraction(0) for playlist in timed for piece in playlist.pieces), default=Fraction(0)
     )
-    slack = (
-        max(slack, Fraction(1, 20))
-        if all(playlist.ended for playlist in timed)
-        else Fraction(reference.target_seconds or 0)
-    )
+    tight = max(1, (longest + Fraction(1, 2)).__floor__())
+    if ended and targets:
+        detail = f"It is {max(targets)} s; the longest segment lasts {float(longest):.3f} s."
+        judge.expect(max(targets) <= tight, "hls-target-tight", reference.url, detail)
     marks = _discontinuities(reference)
     for playlist in timed[1:]:
         off = playlist.seconds - reference.seconds

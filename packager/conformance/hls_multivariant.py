@@ -153,6 +153,10 @@ def _several(video: Sequence[Entry], url: str, judge: Judge) -> None:
     else:
         judge.expect(len(video) >= 2, "hls-two-variants", url, "There is one variant.")
         judge.expect(heights.count(top) >= 2, "hls-two-at-top", url, f"One variant has {top} lines.")
+    rates = [rate for entry in video if (rate := entry.number("FRAME-RATE")) is not None]
+    if rates:
+        detail = f"FRAME-RATE is {float(min(rates)):.3f} in one, {float(max(rates)):.3f} in another."
+        judge.expect(4 * min(rates) >= max(rates), "hls-trick-variant", url, detail)
     peaks = [peak for entry in video if (peak := entry.number("BANDWIDTH")) is not None]
     if len(peaks) > 1:
         nearest = min(peaks, key=lambda peak: abs(peak - _FIRST_BPS))
@@ -202,6 +206,8 @@ def _groups(subject: Subject, playlist: Playlist, judge: Judge) -> None:
         judge.expect(not twice, "hls-group-names", where, f"{kind} {name} has more than one {twice}.")
         defaults = sum(member.text("DEFAULT") == "YES" for member in members)
         judge.expect(defaults <= 1, "hls-group-default", where, f"{kind} {name} has {defaults} defaults.")
+        if kind == "AUDIO":
+            judge.expect(defaults > 0, "hls-default-rendition", where, f"{kind} {name} has no default.")
     for entry in playlist.media:
         _rendition(playlist, entry, judge)
     _sound(subject, playlist, judge)

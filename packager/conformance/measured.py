@@ -44,6 +44,8 @@ class MeasuredInit:
     scheme: str | None = None
     key_id: str | None = None
     pattern: tuple[int, int] | None = None
+    dated: bool = False
+    """A time of creation or modification is in it."""
     defaults: Defaults = field(default_factory=lambda: Defaults(0, 0, 0))
     problem: str | None = None
 
@@ -193,11 +195,16 @@ def _init(data: memoryview) -> MeasuredInit:
         "track_id": track_id,
         "timescale": max(1, timescale),
         "edits": _edits(data, track),
+        "dated": any(_dated(data, box) for box in (child(data, boxes[b"moov"], b"mvhd"), header, media)),
         "defaults": read_defaults(data),
         "codecs": _codecs(data, entry),
         **_entry(data, entry, (shown[0] >> 16, shown[1] >> 16)),
     }
     return MeasuredInit(**values)
+
+
+def _dated(data: memoryview, header: Box) -> bool:
+    return any(data[header.content + 4 : header.content + (12 if data[header.content] == 0 else 20)])
 
 
 def _codecs(data: memoryview, entry: Box) -> str:

@@ -17,7 +17,7 @@ from packager.conformance.measured import (
     parse_index,
 )
 from packager.conformance.mpds import Mpd, Reference, Representation, parse_mpd
-from packager.conformance.playlists import Playlist, parse_playlist
+from packager.conformance.playlists import Piece, Playlist, parse_playlist
 
 
 class Role(StrEnum):
@@ -200,16 +200,18 @@ class _Reader:
                 url=piece.url,
                 span=piece.span,
                 seconds=piece.seconds or Fraction(0),
-                measured=self._segment(
-                    piece.url,
-                    piece.span,
-                    self._init(*piece.map, playlist.at(piece.line)) if piece.map else None,
-                    playlist.at(piece.line),
-                ),
+                measured=self._piece(piece, playlist.at(piece.line)),
             )
             for piece in playlist.pieces
         )
         self.subject.tracks[url] = Track(where=url, init_url=first[0] if first else None, init=init, pieces=pieces)
+
+    def _piece(self, piece: Piece, where: str) -> MeasuredSegment | None:
+        if piece.key is not None and piece.key.text("METHOD") == "AES-128":  # what is in it only its key tells
+            self._fetch(piece.url, FileKind.SEGMENT, where, piece.span)
+            return None
+        init = self._init(*piece.map, where) if piece.map else None
+        return self._segment(piece.url, piece.span, init, where)
 
     def _mpd(self, mpd: Mpd) -> None:
         self.subject.mpds.append(mpd)

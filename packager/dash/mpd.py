@@ -8,13 +8,15 @@ static.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import gcd
 from xml.etree import ElementTree as ET
 
-from packager.bit_rates import measure
+from packager.bit_rates import BitRates, measure_renditions
 from packager.dash.segment_timeline import segment_list
+from packager.dash.xml import render_xml
 from packager.presentation import AudioRendition, Presentation, Storyboard, VideoRendition
 from packager.storyboard import tile_url
 
@@ -31,33 +33,35 @@ MIN_BUFFER_S = 2
 """Shaka waits for as much before it starts; a GOP is enough."""
 
 
-def render_mpd(presentation: Presentation, *, published_at: datetime) -> bytes:
-    """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone."""
+def render_mpd(
+    presentation: Presentation, *, published_at: datetime, rates: Mapping[str, BitRates] | None = None
+) -> bytes:
+    """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone. ``rates``: of every rendition, where
+    they are known already."""
+    rates = measure_renditions(presentation) if rates is None else rates
     root = ET.Element("MPD", _mpd_attributes(presentation, published_at))
     if not presentation.complete:
         root.append(_from_the_beginning(presentation, published_at))
     period = ET.SubElement(root, "Period", {"id": "0", "start": "PT0S"})
     if presentation.video:
-        period.append(_video_set(presentation))
+        period.append(_video_set(presentation, rates))
     for index, rendition in enumerate(presentation.audio, start=1):
-        period.append(_audio_set(presentation, rendition, index))
+        period.append(_audio_set(presentation, rendition, index, rates))
     if presentation.storyboard is not None and presentation.storyboard.tiles:
         period.append(_storyboard_set(presentation.storyboard))
     if not presentation.complete:
         # All that is listed counts as available whatever the time (see `_availability_start`), so the exact time is of
         # no use; but without a source for it dash.js asks a third party's server.
         ET.SubElement(root, "UTCTiming", {"schemeIdUri": UTC_DIRECT, "value": time_text(published_at)})
-    ET.indent(root)
-    text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return text + b"\n"
+    return render_xml(root)
 
 
 def _mpd_attributes(presentation: Presentation, published_at: datetime) -> dict[str, str]:
     longest = max(
         (
-            Fraction(segment.duration_ticks, rendition.timescale)
+            Fraction(max(segment.duration_ticks for segment in rendition.segments), rendition.timescale)
             for rendition in presentation.renditions
-            for segment in rendition.segments
+            if rendition.segments
         ),
         default=presentation.segment_duration,
     )
@@ -119,7 +123,7 @@ def _listed_duration(presentation: Presentation) -> Fraction:
     )
 
 
-def _video_set(presentation: Presentation) -> ET.Element:
+def _video_set(presentation: Presentation, rates: Mapping[str, BitRates]) -> ET.Element:
     top = max(presentation.video, key=lambda rendition: rendition.width * rendition.height)
     shape = gcd(top.width, top.height)
     element = ET.Element(
@@ -144,11 +148,13 @@ def _video_set(presentation: Presentation) -> ET.Element:
             "frameRate": rate_text(rendition.frame_rate),
             "sar": "1:1",
         }
-        element.append(_representation(presentation, rendition, own))
+        element.append(_representation(rendition, own, rates[rendition.name]))
     return element
 
 
-def _audio_set(presentation: Presentation, rendition: AudioRendition, set_id: int) -> ET.Element:
+def _audio_set(
+    presentation: Presentation, rendition: AudioRendition, set_id: int, rates: Mapping[str, BitRates]
+) -> ET.Element:
     element = ET.Element(
         "AdaptationSet",
         {
@@ -167,14 +173,11 @@ def _audio_set(presentation: Presentation, rendition: AudioRendition, set_id: in
     main = rendition is presentation.default_audio
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main" if main else "alternate"})
     own = {"audioSamplingRate": str(rendition.sample_rate_hz)}
-    element.append(_representation(presentation, rendition, own))
+    element.append(_representation(rendition, own, rates[rendition.name]))
     return element
 
 
-def _representation(
-    presentation: Presentation, rendition: VideoRendition | AudioRendition, own: dict[str, str]
-) -> ET.Element:
-    rates = measure(rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s)
+def _representation(rendition: VideoRendition | AudioRendition, own: dict[str, str], rates: BitRates) -> ET.Element:
     attributes = {"id": rendition.name, "codecs": rendition.codecs, "bandwidth": str(max(1, rates.peak_bps)), **own}
     element = ET.Element("Representation", attributes)
     ET.SubElement(element, "BaseURL").text = f"{rendition.name}/"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
+from packager.dash.xml import Run
 from storage.jobs import Segment
 
 
@@ -17,8 +18,7 @@ def segment_list(segments: Sequence[Segment], *, timescale: int, init_name: str)
     element = ET.Element("SegmentList", {"timescale": str(timescale)})
     ET.SubElement(element, "Initialization", {"sourceURL": init_name})
     element.append(_timeline(segments))
-    for segment in segments:
-        ET.SubElement(element, "SegmentURL", {"media": segment.name})
+    element.append(Run("SegmentURL", "media", [segment.name for segment in segments]))
     return element
 
 
@@ -30,7 +30,8 @@ def _timeline(segments: Sequence[Segment]) -> ET.Element:
     for segment in segments:
         if segment.start_ticks != end:
             raise ValueError(f"segment {segment.number} starts at {segment.start_ticks}, not at {end}")
-        start = {} if len(element) else {"t": str(segment.start_ticks)}  # the others start where the one before ends
-        ET.SubElement(element, "S", {**start, "d": str(segment.duration_ticks)})
         end += segment.duration_ticks
+    for first in segments[:1]:  # the others start where the one before ends
+        ET.SubElement(element, "S", {"t": str(first.start_ticks), "d": str(first.duration_ticks)})
+    element.append(Run("S", "d", [segment.duration_ticks for segment in segments[1:]]))
     return element

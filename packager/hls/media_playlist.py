@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import accumulate, chain, pairwise
+from operator import attrgetter
 
 from packager.hls.attributes import attribute_list, quoted
 from packager.hls.tags import Start, Tag, Version, render_playlist
@@ -60,19 +62,37 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MediaSegment:
-    """A segment, or the bytes of one that hold an I-frame. ``byte_range``: (offset, size)."""
+class MediaSegments:
+    """EXTINF and URI of every segment, or of every part of one that holds an I-frame; one column for each attribute.
 
-    uri: str
-    duration_us: int
-    byte_range: tuple[int, int] | None = None
+    Columns, as a film of hours has tens of thousands. ``offsets`` and ``sizes``: byte ranges, for all or for none.
+    """
+
+    uris: tuple[str, ...]
+    durations_us: tuple[int, ...]
+    offsets: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.uris)
+        if (
+            len(self.durations_us) != count
+            or len(self.offsets) not in (0, count)
+            or len(self.sizes) != len(self.offsets)
+        ):
+            raise ValueError("every segment has a name, a duration, and where others have one, a byte range")
 
     def lines(self) -> Iterable[str]:
-        yield f"#EXTINF:{self.duration_us // 1_000_000}.{self.duration_us % 1_000_000:06d},"
-        if self.byte_range is not None:
-            offset, size = self.byte_range
-            yield f"#EXT-X-BYTERANGE:{size}@{offset}"
-        yield self.uri
+        said = {duration_us: _extinf(duration_us) for duration_us in set(self.durations_us)}
+        durations = [said[duration_us] for duration_us in self.durations_us]
+        if not self.sizes:
+            return chain.from_iterable(zip(durations, self.uris, strict=True))
+        ranges = [f"#EXT-X-BYTERANGE:{size}@{offset}" for size, offset in zip(self.sizes, self.offsets, strict=True)]
+        return chain.from_iterable(zip(durations, ranges, self.uris, strict=True))
+
+
+def _extinf(duration_us: int) -> str:
+    return f"#EXTINF:{duration_us // 1_000_000}.{duration_us % 1_000_000:06d},"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +107,16 @@ class MediaPlaylist:
 
     target_duration_s: int
     init_uri: str
-    segments: tuple[MediaSegment, ...]
+    segments: MediaSegments
     complete: bool
     iframes_only: bool = False
 
     def __post_init__(self) -> None:
-        for segment in self.segments:
-            # RFC 8216 section 4.3.3.1: EXTINF, rounded to the nearest integer, never exceeds the target duration.
-            if (segment.duration_us + 500_000) // 1_000_000 > self.target_duration_s:
-                raise ValueError(f"{segment.uri} lasts {segment.duration_us} µs, over {self.target_duration_s} s")
+        # RFC 8216 section 4.3.3.1: EXTINF, rounded to the nearest integer, never exceeds the target duration.
+        longest_us = max(self.segments.durations_us, default=0)
+        if (longest_us + 500_000) // 1_000_000 > self.target_duration_s:
+            uri = self.segments.uris[self.segments.durations_us.index(longest_us)]
+            raise ValueError(f"{uri} lasts {longest_us} µs, over {self.target_duration_s} s")
 
     def tags(self) -> Iterator[Tag]:
         yield Version()
@@ -107,7 +128,7 @@ class MediaPlaylist:
         if self.iframes_only:
             yield IFramesOnly()
         yield Map(uri=self.init_uri)
-        yield from self.segments
+        yield self.segments
         if self.complete:
             yield EndList()
 
@@ -123,10 +144,7 @@ def media_playlist(
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
-        segments=tuple(
-            MediaSegment(uri=segment.name, duration_us=duration)
-            for segment, duration in zip(segments, durations, strict=True)
-        ),
+        segments=MediaSegments(uris=tuple(map(attrgetter("name"), segments)), durations_us=tuple(durations)),
         complete=complete,
     )
 
@@ -135,14 +153,16 @@ def iframe_playlist(
     segments: Sequence[Segment], *, timescale: int, init_name: str, target_duration_s: int, complete: bool
 ) -> MediaPlaylist:
     """The I-frame playlist over the same ``segments``: each entry is one picture, shown until the next one."""
-    iframes = [(segment.name, iframe) for segment in segments for iframe in segment.iframes]
-    durations = exact_microseconds([iframe.duration_ticks for _, iframe in iframes], timescale)
+    iframes = [iframe for segment in segments for iframe in segment.iframes]
+    durations = exact_microseconds([iframe.duration_ticks for iframe in iframes], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
-        segments=tuple(
-            MediaSegment(uri=name, duration_us=duration, byte_range=(iframe.offset, iframe.size))
-            for (name, iframe), duration in zip(iframes, durations, strict=True)
+        segments=MediaSegments(
+            uris=tuple([segment.name for segment in segments for _ in segment.iframes]),
+            durations_us=tuple(durations),
+            offsets=tuple(map(attrgetter("offset"), iframes)),
+            sizes=tuple(map(attrgetter("size"), iframes)),
         ),
         complete=complete,
         iframes_only=True,
@@ -154,11 +174,8 @@ def exact_microseconds(durations_ticks: Iterable[int], timescale: int) -> list[i
 
     A player adds EXTINFs up. Rounded one by one, 10,000 segments of 1001/240 s would be off by milliseconds.
     """
-    durations_us: list[int] = []
-    end_ticks = end_us = 0
-    for ticks in durations_ticks:
-        end_ticks += ticks
-        next_us = (2 * end_ticks * 1_000_000 + timescale) // (2 * timescale)  # rounded
-        durations_us.append(next_us - end_us)
-        end_us = next_us
-    return durations_us
+    ends_us = [
+        (2 * end * 1_000_000 + timescale) // (2 * timescale)  # rounded
+        for end in accumulate(durations_ticks, initial=0)
+    ]
+    return [end_us - start_us for start_us, end_us in pairwise(ends_us)]

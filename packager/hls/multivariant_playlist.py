@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from packager.bit_rates import NOTHING, BitRates, measure, measure_iframes
+from packager.bit_rates import NOTHING, BitRates, measure_iframes, measure_renditions
 from packager.hls.attributes import attribute_list, decimal, quoted, resolution, yes_no
 from packager.hls.tags import IndependentSegments, Tag, Version, render_playlist
 from packager.presentation import AudioRendition, Presentation, VideoRendition
@@ -102,18 +102,21 @@ class MultivariantPlaylist:
         return render_playlist(self.tags())
 
 
-def multivariant_playlist(presentation: Presentation) -> MultivariantPlaylist:
+def multivariant_playlist(
+    presentation: Presentation, *, rates: Mapping[str, BitRates] | None = None
+) -> MultivariantPlaylist:
     """The multivariant playlist of ``presentation``, its renditions' playlists beside it in their own folders.
 
     With video, every audio rendition is in one group that all variants share. Without, the default audio rendition is
-    the variant, and the group is there only if there is something to choose.
+    the variant, and the group is there only if there is something to choose. ``rates``: of every rendition, where they
+    are known already.
     """
+    rates = measure_renditions(presentation) if rates is None else rates
     grouped = presentation.audio if presentation.video or len(presentation.audio) > 1 else ()
-    audio_rates = {rendition.name: _rates(rendition, presentation) for rendition in presentation.audio}
     if presentation.video:
-        variants = _video_variants(presentation, audio_rates)
+        variants = _video_variants(presentation, rates)
     else:
-        variants = _audio_variants(presentation, audio_rates)
+        variants = _audio_variants(presentation, rates)
     return MultivariantPlaylist(
         audio=_audio_group(grouped, presentation.default_audio),
         variants=first_variant_first(variants),
@@ -133,10 +136,6 @@ def first_variant_first(variants: Sequence[Variant]) -> tuple[Variant, ...]:
     return (first, *(variant for variant in rising if variant is not first))
 
 
-def _rates(rendition: VideoRendition | AudioRendition, presentation: Presentation) -> BitRates:
-    return measure(rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s)
-
-
 def _largest(rates: Iterable[BitRates]) -> BitRates:
     """What the costliest choice of an audio rendition adds (Apple 9.13: the largest sum over playable combinations)."""
     listed = list(rates) or [NOTHING]
@@ -145,11 +144,12 @@ def _largest(rates: Iterable[BitRates]) -> BitRates:
     )
 
 
-def _video_variants(presentation: Presentation, audio_rates: dict[str, BitRates]) -> list[Variant]:
+def _video_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -> list[Variant]:
+    costliest = _largest(rates[rendition.name] for rendition in presentation.audio)
     audio_codecs = dict.fromkeys(rendition.codecs for rendition in presentation.audio)
     return [
         Variant(
-            bit_rates=_rates(rendition, presentation) + _largest(audio_rates.values()),
+            bit_rates=rates[rendition.name] + costliest,
             codecs=(rendition.codecs, *audio_codecs),
             uri=f"{rendition.name}/media.m3u8",
             size=(rendition.width, rendition.height),
@@ -160,13 +160,13 @@ def _video_variants(presentation: Presentation, audio_rates: dict[str, BitRates]
     ]
 
 
-def _audio_variants(presentation: Presentation, audio_rates: dict[str, BitRates]) -> list[Variant]:
+def _audio_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -> list[Variant]:
     rendition = presentation.default_audio
     if rendition is None:
         raise ValueError("a presentation has renditions")
     return [
         Variant(
-            bit_rates=_largest(audio_rates.values()),
+            bit_rates=_largest(rates[each.name] for each in presentation.audio),
             codecs=tuple(dict.fromkeys(each.codecs for each in presentation.audio)),
             uri=f"{rendition.name}/media.m3u8",
             audio_group=AUDIO_GROUP if len(presentation.audio) > 1 else None,

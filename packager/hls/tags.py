@@ -49,4 +49,7 @@ class Start:
 
 def render_playlist(tags: Iterable[Tag]) -> str:
     """The text of a playlist: ``#EXTM3U`` first, one line each, a line feed after the last."""
-    return "\n".join(["#EXTM3U", *(line for tag in tags for line in tag.lines()), ""])
+    lines = ["#EXTM3U"]
+    for tag in tags:
+        lines.extend(tag.lines())
+    return "\n".join([*lines, ""])

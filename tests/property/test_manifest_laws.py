@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
-from functools import cache
-from pathlib import Path
 
 import m3u8
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -17,10 +13,9 @@ from packager.compose import compose
 from packager.presentation import Presentation, VideoRendition
 from storage.jobs import IFrame, Segment
 from storage.media.time import COMMON_FRAME_RATES, audio_frames_until, audio_segment_frames, video_timescale
+from tests.conformant import mpd_schema
 from tests.presentations import PUBLISHED_AT, a_presentation, a_sound_rendition, a_storyboard
 
-SCHEMA_FOLDER = os.environ.get("LADDER_TEST_CONFORMANCE")
-"""A folder with MPEG's DASH-MPD.xsd (github.com/MPEGGroup/DASHSchema) and the xlink.xsd it imports."""
 DASH = {"d": "urn:mpeg:dash:schema:mpd:2011"}
 
 names = st.text("0123456789abcdef", min_size=12, max_size=12)
@@ -173,13 +168,6 @@ def test_the_mpd_lists_the_same_segments_at_the_same_times(presentation: Present
         assert said.get("codecs") == rendition.codecs
 
 
-@cache
-def schema() -> etree.XMLSchema:
-    assert SCHEMA_FOLDER is not None
-    return etree.XMLSchema(etree.parse(Path(SCHEMA_FOLDER) / "DASH-MPD.xsd"))
-
-
-@pytest.mark.skipif(SCHEMA_FOLDER is None, reason="LADDER_TEST_CONFORMANCE names no folder with MPEG's schema")
 @given(presentations())
 def test_the_mpd_is_valid_by_mpegs_schema(presentation: Presentation) -> None:
-    schema().assertValid(etree.fromstring(rendered(presentation)["manifest.mpd"]))
+    mpd_schema().assertValid(etree.fromstring(rendered(presentation)["manifest.mpd"]))

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from packager.hls.attributes import attribute_list, decimal, quoted
-from packager.hls.media_playlist import MediaSegment, exact_microseconds, iframe_playlist, media_playlist
+from packager.hls.media_playlist import MediaSegments, exact_microseconds, iframe_playlist, media_playlist
 from packager.hls.multivariant_playlist import multivariant_playlist
 from storage.jobs import Segment
 from tests.presentations import a_large_rendition, a_presentation, a_sound_rendition, a_video_rendition, video_segments
@@ -85,9 +85,11 @@ def test_an_iframe_playlist_names_one_byte_range_a_picture() -> None:
     playlist = iframe_playlist(
         video_segments(1, last_frames=60), timescale=12_800, init_name="i.mp4", target_duration_s=4, complete=True
     )
-    assert playlist.segments == (
-        MediaSegment(uri="0-000000000000.m4s", duration_us=2_000_000, byte_range=(24, 2000)),
-        MediaSegment(uri="0-000000000000.m4s", duration_us=400_000, byte_range=(75_024, 2001)),
+    assert playlist.segments == MediaSegments(
+        uris=("0-000000000000.m4s", "0-000000000000.m4s"),
+        durations_us=(2_000_000, 400_000),
+        offsets=(24, 75_024),
+        sizes=(2000, 2001),
     )
     assert "#EXT-X-I-FRAMES-ONLY" in playlist.render().splitlines()
 
