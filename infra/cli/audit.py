@@ -114,7 +114,7 @@ def _of_state(state_dir: Path | None) -> Settings:
         database_url=derived.database_url,
         local_store_dir=derived.local_store_dir,
     )
-    remembered = recall(StateDir(state_dir))
+    remembered = recall(StateDir(root=state_dir))
     if remembered is None or remembered.store != StoreKind.S3:
         return ours
     return dataclasses.replace(
