@@ -17,6 +17,7 @@ class Report:
     errors: list[str]
     first_frame_ms: float | None
     waiting: int
+    waits: list[float]
     buffered: list[tuple[float, float]]
     level: int
     time: float
@@ -57,6 +58,7 @@ class PlayerPage:
             errors=facts["errors"],
             first_frame_ms=facts["firstFrameMs"],
             waiting=facts["waiting"],
+            waits=facts["waits"],
             buffered=[(start, end) for start, end in facts["buffered"]],
             level=facts["level"],
             time=facts["time"],

@@ -15,15 +15,16 @@ def total_frames(duration: Fraction, frame_rate: Fraction) -> int:
 
 
 def plan_chunks(total: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[Chunk, ...]:
-    """Chunks that tile ``total`` output frames: one segment, then growing ones, then the rest in even parts.
+    """Chunks that tile ``total`` output frames: one segment, then growing ones, then long ones that get shorter towards
+    the end, so that workers come to the end together.
 
     All are whole segments but the last, which takes a last segment of less than half length along: it would not be worth
     starting a tool for. So none is longer than the policy says by more than that, unless a single segment is.
     """
     whole, rest = divmod(total, ladder.segment_frames)
     takes_rest_along = whole > 1 and 0 < 2 * rest < ladder.segment_frames
-    longest = max(1, int(policy.longest_chunk_s / ladder.segment_seconds))
-    sizes = _sizes(whole + (1 if rest and not takes_rest_along else 0), longest, policy.growth)
+    longest = max(1, min(int(policy.longest_chunk_s / ladder.segment_seconds), _affordable(ladder, policy)))
+    sizes = _sizes(whole + (1 if rest and not takes_rest_along else 0), longest, ladder, policy)
     if takes_rest_along:
         sizes[-1] += 1
     chunks, first = [], 0
@@ -34,16 +35,26 @@ def plan_chunks(total: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[Chunk,
     return tuple(chunks)
 
 
-def _sizes(segments: int, longest: int, growth: int) -> list[int]:
+def _affordable(ladder: Ladder, policy: ChunkPolicy) -> int:
+    """Segments whose pictures, all rungs together, are as much work as a chunk should be."""
+    pixels = sum(rung.width * rung.height for rung in ladder.rungs) * ladder.segment_frames
+    return policy.most_chunk_megapixels * 1_000_000 // pixels
+
+
+def _sizes(segments: int, longest: int, ladder: Ladder, policy: ChunkPolicy) -> list[int]:
     sizes: list[int] = []
     size, left = 1, segments
-    # Once less than one and a half chunks are left, they are shared out evenly: a small last chunk would make one
-    # worker start late for little, and a long one would be waited for by all.
-    while left and (not sizes or 2 * left >= 3 * size):
+    shortest = min(longest, max(1, int(policy.last_chunks_s / ladder.segment_seconds)))
+    while left:
+        size = min(size, longest, max(shortest, left // policy.taper))
+        # Once less than one and a half chunks are left, they are shared out evenly: a small last chunk would make one
+        # worker start late for little, and a long one would be waited for by all.
+        if sizes and 2 * left < 3 * size:
+            return sizes + even_parts(left, size)
         sizes.append(size)
         left -= size
-        size = min(size * growth, longest)
-    return sizes + even_parts(left, size)
+        size *= policy.growth
+    return sizes
 
 
 def even_parts(length: int, longest: int) -> list[int]:

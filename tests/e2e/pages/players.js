@@ -2,10 +2,10 @@
 // A player is {load(url), levels(), choose(index), level(), stop()}; rungs are ordered by height, lowest first.
 
 const video = document.getElementById("video");
-const seen = { errors: [], firstFrameMs: null, waiting: 0, startedAt: 0 };
+const seen = { errors: [], firstFrameMs: null, waiting: 0, waits: [], startedAt: 0 };
 
 video.addEventListener("error", () => seen.errors.push(`media element: ${video.error && video.error.message}`));
-video.addEventListener("waiting", () => { seen.waiting += 1; });
+video.addEventListener("waiting", () => { seen.waiting += 1; seen.waits.push(video.currentTime); });
 
 const byHeight = (a, b) => a.height - b.height;
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from tests.builders import a_ladder, an_audio_track
+from tests.builders import a_ladder, a_rung, an_audio_track
 from workers.planning.audio import plan_audio, plan_audio_pieces, total_audio_frames
 from workers.planning.chunks import plan_chunks, total_frames
 from workers.planning.policy import AudioPolicy, ChunkPolicy
@@ -24,12 +24,19 @@ LADDER = a_ladder()  # 25 frames a second, segments of 100 frames
         pytest.param(260, [100, 160], id="a longer one too where it fits"),
         pytest.param(750, [100, 200, 300, 150], id="half a minute"),
         pytest.param(750 + 30, [100, 200, 300, 180], id="half a minute and a bit"),
-        pytest.param(4500, [100, 200, 400, 800, 1500, 1500], id="three minutes"),
-        pytest.param(4700, [100, 200, 400, 800, 1500, 900, 800], id="the rest is shared out evenly"),
+        pytest.param(4500, [100, 200, 400, 800, 700, 500, 400, 400, 400, 400, 200], id="three minutes"),
+        pytest.param(2000, [100, 200, 400, 400, 400, 300, 200], id="short ones towards the end"),
     ],
 )
 def test_chunks_start_small_and_grow_to_a_minute(total: int, lengths: list[int]) -> None:
     assert [len(chunk.frames) for chunk in plan_chunks(total, LADDER, ChunkPolicy())] == lengths
+
+
+def test_chunks_are_as_long_as_their_pictures_are_cheap() -> None:
+    large = a_ladder(rungs=(a_rung("2160p", width=3840, height=2160),), fast_start=("2160p",), frame_rate=Fraction(60))
+    longest = max(len(chunk.frames) for chunk in plan_chunks(60 * 3600, large, ChunkPolicy()))
+    assert longest * 3840 * 2160 <= ChunkPolicy().most_chunk_megapixels * 1_000_000
+    assert longest < 60 * 60
 
 
 def test_segments_longer_than_a_chunk_should_be_are_chunks_of_their_own() -> None:

@@ -130,7 +130,7 @@ def test_a_plan_is_told_as_a_table() -> None:
         "720p       1280x720  h264   CRF 22    ≤ 2.8 Mb/s\n"
         "audio-en   stereo    aac    track #1  128 kb/s    English, default\n"
         "\n"
-        "7 chunks of video: 4, 8, 16, 32, 60, 2 × 40 s\n"
+        "11 chunks of video: 4, 8, 16, 2 × 32, 24, 20, 4 × 16 s\n"
         "4 pieces of each sound: 8, 32, 128, 32 s\n"
         "\n"
         "! Surround sound is mixed down to stereo. (downmixed)"
