@@ -83,6 +83,21 @@ fuzz-origin: $(STAMPS)/dev ## 50,000 seeded requests that nobody would send
 bench-package: $(STAMPS)/dev ## Manifests of a film of 12 hours: what rendering and appending cost
 	@$(PY) -m tests.bench.package
 
+bench-playable: $(STAMPS)/dev setup ## From the last byte of an upload to playable; ARGS='--busy' with a full queue
+	@$(PY) -m tests.bench.playable $(ARGS)
+
+bench-encode: $(STAMPS)/dev setup ## A ladder as others encode it, and as we do; ARGS='--peers' for Shaka Streamer too
+	@$(PY) -m tests.bench.encode $(ARGS)
+
+bench-quality: $(STAMPS)/dev setup ## VMAF and bit rate of every rung
+	@$(PY) -m tests.bench.quality $(ARGS)
+
+bench-long: $(STAMPS)/dev setup ## Half a day of film through the whole stack, and the memory of workers
+	@$(PY) -m tests.bench.long $(ARGS)
+
+simulate: $(STAMPS)/dev ## How twelve hours of 4K spread over 1 to 1,000 workers
+	@$(PY) -m tests.bench.simulate $(ARGS)
+
 ##@ Maintain
 
 lock: $(STAMPS)/dev ## Compile requirements/*.in, package.json and the settings page anew
@@ -128,4 +143,4 @@ node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."
 
-.PHONY: help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-package bench-origin soak-origin fuzz-origin lock clean browser
+.PHONY: help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin lock clean browser
