@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.blobs import StoredPart
-from storage.catalogue import Tail
+from storage.catalogue import Concat, Tail, VideoFilter
 from storage.catalogue.sql import SqlCatalogue
 from storage.errors import (
     Conflict,
@@ -15,7 +15,7 @@ from storage.errors import (
     UploadBusy,
     UploadTerminated,
 )
-from storage.ids import UploadId
+from storage.ids import TenantId, UploadId
 from storage.jobs import JobKind, JobState, Lane
 from storage.keys import source_key, tails_prefix
 from storage.lifecycle import VideoState
@@ -263,3 +263,106 @@ def test_an_upload_that_is_whole_waits_for_its_completion_however_long(catalogue
     catalogue.record_progress(upload.id, token, offset_bytes=10, new_parts=(), tail=None)
     let_time_pass(catalogue, 100 * HOUR_MS)
     assert catalogue.expired_uploads(10) == ()
+
+
+# --- concatenation ---------------------------------------------------------------------------------------------------
+
+
+def a_partial(
+    catalogue: SqlCatalogue, *, length_bytes: int = 10, sent: int = 10, lifetime_ms: int = HOUR_MS
+) -> UploadId:
+    """A partial upload; completed if everything is sent."""
+    new = a_new_upload(concat=Concat.PARTIAL, concat_raw="partial", length_bytes=length_bytes, lifetime_ms=lifetime_ms)
+    upload = catalogue.create_upload(new).id
+    token = catalogue.acquire_upload(upload, "writer", MINUTE_MS)
+    catalogue.record_progress(upload, token, offset_bytes=sent, new_parts=(), tail=None)
+    if sent == length_bytes:
+        assert catalogue.complete_partial(upload, token)
+    catalogue.release_upload(upload, token)
+    return upload
+
+
+def a_final(catalogue: SqlCatalogue, *joins: UploadId, **changes: object) -> UploadId:
+    raw = "final;" + " ".join(joins)
+    new = a_new_upload(concat=Concat.FINAL, concat_raw=raw, joins=joins, length_bytes=20, **changes)
+    return catalogue.create_upload(new).id
+
+
+def test_a_partial_upload_is_no_video_and_completes_without_a_job(catalogue: SqlCatalogue) -> None:
+    partial = a_partial(catalogue)
+    assert catalogue.videos(VideoFilter()) == ((), None)
+    assert catalogue.jobs() == ()
+    assert catalogue.last_event_id() == 0
+    assert catalogue.upload(partial).state == "completed"
+
+
+def test_an_unfinished_partial_upload_cannot_be_completed(catalogue: SqlCatalogue) -> None:
+    partial = a_partial(catalogue, sent=9)
+    token = catalogue.acquire_upload(partial, "writer", MINUTE_MS)
+    with pytest.raises(Conflict):
+        catalogue.complete_partial(partial, token)
+    with pytest.raises(StaleLease):
+        catalogue.complete_partial(partial, token + 1)
+
+
+def test_a_final_upload_remembers_its_parts_in_order(catalogue: SqlCatalogue) -> None:
+    a, b = a_partial(catalogue), a_partial(catalogue, sent=3)
+    final = a_final(catalogue, b, a, b)
+    upload = catalogue.upload(final)
+    assert (upload.concat, upload.joins) == (Concat.FINAL, (b, a, b))
+    assert upload.concat_raw == f"final;{b} {a} {b}"
+    assert catalogue.open_finals() == catalogue.open_finals(a) == catalogue.open_finals(b) == (final,)
+    assert catalogue.open_finals(a_partial(catalogue)) == ()
+
+
+def test_only_partial_uploads_of_the_same_tenant_are_joined(catalogue: SqlCatalogue) -> None:
+    partial = a_partial(catalogue)
+    whole = catalogue.create_upload(a_new_upload()).id
+    for joins in ((partial, whole), (UploadId("nobody"),)):
+        with pytest.raises(NotFound):
+            a_final(catalogue, *joins)
+    with pytest.raises(NotFound):
+        a_final(catalogue, partial, tenant=TenantId("somebody-else"))
+    assert catalogue.open_finals() == ()
+
+
+def test_a_final_upload_completes_like_any_other_and_lets_its_parts_go_soon(catalogue: SqlCatalogue) -> None:
+    partial = a_partial(catalogue, lifetime_ms=100 * HOUR_MS)
+    final = a_final(catalogue, partial, partial)
+    token = catalogue.acquire_upload(final, "joiner", MINUTE_MS)
+    catalogue.record_progress(final, token, offset_bytes=20, new_parts=(), tail=None)
+    job = catalogue.complete_upload(final, token, recipe="r1")
+    assert job is not None
+    assert job.kind is JobKind.INSPECT
+    assert catalogue.expired_uploads(10) == ()
+    let_time_pass(catalogue, HOUR_MS)
+    assert [it.id for it in catalogue.expired_uploads(10)] == [partial]
+    ended = catalogue.terminate_upload(partial, only_expired=True)
+    assert ended.state == "terminated"
+
+
+def test_partial_uploads_do_not_expire_while_a_final_one_waits_for_them(catalogue: SqlCatalogue) -> None:
+    waited, missing = a_partial(catalogue), a_partial(catalogue, sent=3)
+    final = a_final(catalogue, waited, missing, lifetime_ms=HOUR_MS)
+    loose = a_partial(catalogue)
+    let_time_pass(catalogue, HOUR_MS // 2)
+    token = catalogue.acquire_upload(missing, "writer", MINUTE_MS)
+    catalogue.record_progress(missing, token, offset_bytes=4, new_parts=(), tail=None)
+    catalogue.release_upload(missing, token)
+    let_time_pass(catalogue, HOUR_MS // 2)
+    assert [it.id for it in catalogue.expired_uploads(10)] == [loose]
+    assert catalogue.upload(final).state == "open", "its part moved its expiry on"
+    let_time_pass(catalogue, HOUR_MS)
+    assert final in [it.id for it in catalogue.expired_uploads(10)]
+
+
+def test_a_partial_upload_may_be_ended_or_refused_any_time(catalogue: SqlCatalogue) -> None:
+    done, going = a_partial(catalogue), a_partial(catalogue, sent=3)
+    token = catalogue.acquire_upload(going, "writer", MINUTE_MS)
+    catalogue.refuse_upload(going, "source_lost", "The bytes are gone.")
+    assert catalogue.upload(going).reason == "The bytes are gone."
+    with pytest.raises(StaleLease):
+        catalogue.renew_upload(going, token, MINUTE_MS)
+    assert catalogue.terminate_upload(done).state == "terminated"
+    with pytest.raises(NotFound):
+        a_final(catalogue, done)
