@@ -8,29 +8,17 @@ from __future__ import annotations
 import csv
 import os
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from storage.blobs.local import LocalBlobs
-from storage.catalogue import Asset, Video
-from storage.catalogue.sql import SqlCatalogue
-from storage.jobs import JobKind
+from storage.catalogue import Asset
 from storage.lifecycle import VideoState
 from tests.conformant import assert_conformant
+from tests.pipeline import through_the_pipeline
 from tests.shared import shared_folder
 from workers.ffmpeg.process import Tools, find_tools
-from workers.inline import encode_inline, export_presentation, ingest
-from workers.parts import RunnerParts
 from workers.planning.policy import DEFAULT_POLICY, FAST_POLICY
-from workers.settings import WorkerSettings
-from workers.sources import SourceCache
-from workers.steps.audio import audio
-from workers.steps.encode import encode
-from workers.steps.inspect import inspect
-from workers.steps.publish import publish
-from workers.steps.thumbnails import thumbnails
 
 pytestmark = pytest.mark.integration
 
@@ -42,7 +30,7 @@ LOSSES = {"pictures_lost", "pictures_damaged", "sound_damaged", "damaged_packets
 
 
 def _table() -> list[tuple[str, str]]:
-    """(file, outcome), the costliest first: so that the end is not one long film on one core."""
+    """(file, outcome) of every shared input."""
     if _SHARED is None:
         return []
     with (_SHARED / "media" / "manifest.tsv").open(newline="") as manifest:
@@ -55,36 +43,12 @@ def tools() -> Tools:
     return find_tools()
 
 
-def through_the_pipeline(file: Path, folder: Path, tools: Tools) -> tuple[Video, Asset]:
-    """The video that comes of ``file``, once it is settled, and its asset."""
-    blobs = LocalBlobs(folder / "store")
-    settings = WorkerSettings(scratch=folder / "scratch", niceness={})
-    parts = RunnerParts(
-        catalogue=SqlCatalogue.in_memory(),
-        blobs=blobs,
-        tools=tools,
-        settings=settings,
-        sources=SourceCache(blobs, settings.sources, settings.source_cache_bytes),
-        steps={
-            JobKind.INSPECT: partial(inspect, policy=_POLICY),
-            JobKind.ENCODE: encode,
-            JobKind.AUDIO: audio,
-            JobKind.THUMBNAILS: thumbnails,
-            JobKind.PUBLISH: publish,
-        },
-    )
-    video = encode_inline(parts, ingest(parts.catalogue, blobs, file), threads=2)
-    if video.state is VideoState.READY:
-        export_presentation(parts.catalogue, blobs, video.id, folder / "site")
-    return video, parts.catalogue.asset(video.asset)
-
-
 @pytest.mark.skipif(_SHARED is None, reason=_ABSENT)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "outcome"), _table(), ids=lambda value: str(value))
 def test_each_input_ends_as_its_manifest_says(name: str, outcome: str, tools: Tools, tmp_path: Path) -> None:
     assert _SHARED is not None
-    video, asset = through_the_pipeline(_SHARED / "media" / name, tmp_path, tools)
+    video, asset = through_the_pipeline(_SHARED / "media" / name, tmp_path, tools, _POLICY)
     codes = {note.code for note in video.notes}
     if outcome == "refuse":
         assert video.state is VideoState.REJECTED

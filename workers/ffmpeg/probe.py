@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import re
 import struct
 import sys
 from array import array
@@ -116,6 +117,7 @@ def probe(path: Path, *, demuxer: str, decoders: frozenset[str], scan_bytes: int
     report: dict[str, Any] = {"demuxer": demuxer, "size_bytes": path.stat().st_size, "tracks": [], "error": None}
     if demuxer == "mov":
         report["boxes"] = boxes(path)
+    report["dolby_vision"] = dolby_vision(path, demuxer)
 
     def opened() -> InputContainer:
         options = {"protocol_whitelist": "file", "codec_whitelist": ",".join(sorted(decoders))}
@@ -423,6 +425,36 @@ def boxes(path: Path) -> dict[str, Any]:
                 break
             at += length
     return {"names": names[:20], "has_header": "moov" in names, "overrun": overrun, "protected": protected}
+
+
+def dolby_vision(path: Path, demuxer: str) -> dict[str, int] | None:
+    """Profile and base layer of Dolby Vision, from its configuration record in MP4 and Matroska headers."""
+    with path.open("rb") as file:
+        if demuxer == "mov":
+            header = _movie_header(file, path.stat().st_size)
+            found = re.search(rb"dv[cvw]C\x01[\x00-\x0f](?P<record>...)", header, re.DOTALL)
+        elif demuxer == "matroska":
+            # BlockAddIDExtraData of 24 bytes, behind a BlockAddIDType that spells dvcC or dvvC.
+            found = re.search(rb"dv[cvw]C.{0,16}?\x41\xed\x98\x01.(?P<record>...)", file.read(1 << 20), re.DOTALL)
+        else:
+            return None
+    if found is None:
+        return None
+    bits = int.from_bytes(found["record"], "big")  # profile 7, level 6, three flags, compatibility 4, reserved
+    return {"profile": bits >> 17, "compatibility": bits >> 4 & 15}
+
+
+def _movie_header(file: BinaryIO, size: int) -> bytes:
+    at = 0
+    while at + 8 <= size:
+        length, name = _box_header(file, at)
+        if name == "moov":
+            file.seek(at)
+            return file.read(min(length, LARGEST_HEADER_BYTES))
+        if length < 8:
+            break
+        at += length
+    return b""
 
 
 def _box_header(file: BinaryIO, at: int) -> tuple[int, str]:

@@ -46,6 +46,7 @@ def read_report(report: Report) -> Source:
     if _is_sound_alone(tracks):
         return _sound_alone(report)
     picture = _best_picture(tracks)
+    _refuse_colours_of_its_own(report, picture)
     timing = _timing(picture)
     video = _video_track(picture, timing)
     audio = _audio_tracks(tracks)
@@ -119,6 +120,18 @@ def _unreadable(report: Report) -> UnsupportedSource | DamagedSource:
         f"This looks like {container}, but it cannot be read as such: it is damaged or incomplete.",
         detail=report["error"],
     )
+
+
+def _refuse_colours_of_its_own(report: Report, picture: Report) -> None:
+    """Dolby Vision profile 5 has no base layer: decoded as usual, its colours are green and purple. What it takes
+    (libplacebo) needs a GPU."""
+    found = report.get("dolby_vision")
+    if found and found["profile"] == 5 and picture["codec"] in ("hevc", "av1"):
+        raise UnsupportedSource(
+            "This video is Dolby Vision of profile 5, whose colours no other device shows. Please upload it as HDR10,"
+            " HLG or SDR.",
+            reason_code="dolby_vision_without_base",
+        )
 
 
 def _encrypted() -> UnsupportedSource:

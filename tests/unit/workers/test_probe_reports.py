@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage.errors import DamagedSource, UnsupportedSource
 from storage.media.source import FieldOrder
+from workers.ffmpeg.probe import dolby_vision
 from workers.ffmpeg.reports import read_report
 
 QUARTER_TURN = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
@@ -74,6 +76,36 @@ def without(track: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in track.items() if name not in names}
 
 
+@pytest.mark.parametrize(
+    ("demuxer", "content", "found"),
+    [
+        # dv_version 1.0; then profile (7 bits), level (6), three flags, compatibility (4).
+        pytest.param("mov", b"dvcC\x01\x00\x0a\x35\x00" + bytes(19), (5, 0), id="profile 5"),
+        pytest.param("mov", b"dvvC\x01\x00\x10\x35\x40" + bytes(19), (8, 4), id="profile 8.4: HLG below"),
+        pytest.param("mov", b"hvcC\x01\x00\x10\x35\x40", None, id="another record"),
+        pytest.param(
+            "matroska", b"\x41\xe7\x84dvcC\x41\xed\x98\x01\x00\x0a\x35\x00" + bytes(19), (5, 0), id="in Matroska"
+        ),
+        pytest.param("mpegts", b"dvcC\x01\x00\x0a\x35\x00", None, id="elsewhere"),
+    ],
+)
+def test_dolby_vision_is_known_by_its_record(
+    demuxer: str, content: bytes, found: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    film = tmp_path / "film"
+    moov = (len(content) + 8).to_bytes(4, "big") + b"moov" + content
+    film.write_bytes(b"\x00\x00\x00\x10ftypisom\x00\x00\x00\x00" + moov if demuxer == "mov" else content)
+    told = dolby_vision(film, demuxer)
+    assert (told and (told["profile"], told["compatibility"])) == found
+
+
+def test_dolby_vision_over_a_base_that_others_show_is_taken() -> None:
+    hlg = a_picture(codec="hevc", transfer=18)
+    source = read_report(a_report(hlg, dolby_vision={"profile": 8, "compatibility": 4}))
+    assert source.video is not None
+    assert source.video.color_transfer == "arib-std-b67"
+
+
 def test_a_plain_film_is_read() -> None:
     source = read_report(a_report(a_picture(), a_sound()))
     video = source.video
@@ -91,6 +123,11 @@ def test_a_plain_film_is_read() -> None:
         pytest.param(unreadable(has_header=False, names=["ftyp", "mdat"]), "truncated", id="no moov"),
         pytest.param(unreadable(has_header=False, names=["styp", "moof", "mdat"]), "no_index", id="bare segment"),
         pytest.param(unreadable(overrun=True), "truncated", id="cut inside its moov"),
+        pytest.param(
+            a_report(a_picture(codec="hevc"), dolby_vision={"profile": 5, "compatibility": 0}),
+            "dolby_vision_without_base",
+            id="Dolby Vision that stands alone",
+        ),
         pytest.param(a_report(without(a_sound(codec="atrac3"), "sample")), "unsupported_codec", id="sound's codec"),
         pytest.param(a_report(a_sound(encrypted=True)), "encrypted", id="encrypted sound"),
         pytest.param(a_report(), "not_media", id="no tracks"),
