@@ -112,8 +112,15 @@ class _Origin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if not await self._hot_path.answer(scope, send):
-                await self._serve(scope, receive, send)
+            try:
+                if not await self._hot_path.answer(scope, send):
+                    await self._serve(scope, receive, send)
+            except ClientTooSlow:
+                self._metrics.count("cut_clients")
+                log.info("client_too_slow", path=scope["path"])
+            except FishladderError as error:
+                log.warning("answer_broken_off", path=scope["path"], reason=error.code)
+            # An answer that is left half-way ends its connection: that it is shorter than promised tells the client.
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
@@ -136,7 +143,7 @@ class _Origin:
                 log.exception("request_failed", method=request.method, path=request.path)
                 response = self._problem(InternalError())
             self._tell(request, response, kind, time.perf_counter() - began)
-            await self._send(send, request, response)
+            await send_response(send, request, response, self._settings.client_timeout_s)
         finally:
             self._under_way -= 1
             self._metrics.gauge("answers_under_way", self._under_way)
@@ -164,18 +171,6 @@ class _Origin:
             sent_bytes=sent_bytes,
             seconds=round(seconds, 6),
         )
-
-    async def _send(self, send: Send, request: Request, response: Response) -> None:
-        """What goes wrong now can only be shown by ending the connection before the length that was promised."""
-        try:
-            await send_response(send, request, response, self._settings.client_timeout_s)
-        except ClientTooSlow:
-            self._metrics.count("cut_clients")
-            log.info("client_too_slow", path=request.path)
-            raise
-        except FishladderError as error:
-            log.warning("answer_broken_off", path=request.path, reason=error.code)
-            raise
 
     def _take_report(self, scope: Scope, video: str, sent_bytes: int) -> None:
         """What a request for media says of its player."""

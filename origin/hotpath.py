@@ -69,12 +69,12 @@ class HotPath:
             start, body, size, status = hot.start, hot.body, hot.size, 200
         if scope["query_string"]:
             self._report(scope, hot.video, size)
+        self._metrics.count_hot(hot.kind, status, size)
         await send(start)
         if size <= WHOLE_BYTES:
             await send(body)
         else:
             await send_in_pieces(send, body["body"], self._client_timeout_s)
-        self._metrics.count_hot(hot.kind, status, size)
         return True
 
     def _find(self, scope: Scope) -> Hot | None:

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -66,7 +66,10 @@ def create() -> Application:
     settings = Settings.from_env(os.environ)
     configure_logging(settings.log_level, settings.log_format, service="origin")
     published = PublishedInFile(Path(os.environ["LADDER_TEST_ORIGIN_NAMES"]))
-    return create_app(origin_settings(settings), OriginPorts(catalogue=published, blobs=_blobs()))
+    folder = os.environ.get("_FISHLADDER_ORIGIN_SHARED")
+    ours = origin_settings(settings, metrics_folder=Path(folder) if folder else None)
+    timeout_s = float(os.environ.get("LADDER_TEST_ORIGIN_CLIENT_TIMEOUT", ours.client_timeout_s))
+    return create_app(replace(ours, client_timeout_s=timeout_s), OriginPorts(catalogue=published, blobs=_blobs()))
 
 
 def _blobs() -> BlobStore:
