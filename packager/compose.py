@@ -7,6 +7,7 @@ from datetime import datetime
 
 from packager.bit_rates import measure_renditions
 from packager.dash.mpd import render_mpd
+from packager.hls.image_playlist import IMAGE_PLAYLIST_NAME, image_playlist
 from packager.hls.media_playlist import iframe_playlist, media_playlist
 from packager.hls.multivariant_playlist import multivariant_playlist
 from packager.presentation import ManifestFile, Presentation
@@ -26,6 +27,8 @@ def compose(presentation: Presentation, *, published_at: datetime) -> tuple[Mani
     if presentation.storyboard is not None:
         text = render_storyboard(presentation.storyboard, duration=presentation.duration)
         files.append(_file(STORYBOARD_NAME, text.encode()))
+        images = image_playlist(presentation.storyboard, duration=presentation.duration)
+        files.append(_file(IMAGE_PLAYLIST_NAME, images.render().encode()))
     files.append(_file(MULTIVARIANT_NAME, multivariant_playlist(presentation, rates=rates).render().encode()))
     files.append(_file(MPD_NAME, render_mpd(presentation, published_at=published_at, rates=rates)))
     return tuple(files)
@@ -41,6 +44,15 @@ def _media_playlists(presentation: Presentation) -> Iterator[ManifestFile]:
             complete=presentation.complete,
         )
         yield _file(f"{rendition.name}/media.m3u8", playlist.render().encode())
+    for subtitles in presentation.subtitles:
+        playlist = media_playlist(
+            subtitles.segments,
+            timescale=subtitles.timescale,
+            init_name=None,
+            target_duration_s=presentation.target_duration_s,
+            complete=presentation.complete,
+        )
+        yield _file(f"{subtitles.name}/media.m3u8", playlist.render().encode())
     for video in presentation.video:
         iframes = iframe_playlist(
             video.segments,

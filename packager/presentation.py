@@ -40,6 +40,25 @@ class AudioRendition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleRendition:
+    """Subtitles: one whole WebVTT file for DASH, ``whole_name``, and its segments for HLS, both below ``name``.
+
+    ``forced``: only what must be read by everybody, such as signs. ``for_deaf``: tells of sounds and speakers too.
+    """
+
+    name: str
+    language: str
+    label: str
+    whole_name: str
+    whole_size_bytes: int
+    timescale: int
+    segments: tuple[Segment, ...]
+    default: bool = False
+    forced: bool = False
+    for_deaf: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Storyboard:
     """JPEG sprites: tile names in order, each ``columns`` x ``rows`` thumbnails of ``width`` x ``height``, one every
     ``interval`` seconds, ``count`` thumbnails in all."""
@@ -64,6 +83,7 @@ class Presentation:
 
     video: tuple[VideoRendition, ...]  # lowest first
     audio: tuple[AudioRendition, ...] = ()
+    subtitles: tuple[SubtitleRendition, ...] = ()
     storyboard: Storyboard | None = None
     complete: bool
     target_duration_s: int

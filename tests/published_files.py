@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cache
+from typing import Any
 from urllib.parse import unquote
 
 from packager.cmaf import CutSegment, cut_audio, cut_video
 from packager.compose import compose
 from packager.conformance.library import Answer, Span
-from packager.presentation import AudioRendition, VideoRendition
+from packager.presentation import AudioRendition, SubtitleRendition, VideoRendition
+from packager.subtitles import parse_webvtt, segment_webvtt
 from storage.content_types import content_type_of
 from storage.jobs import Segment
 from storage.keys import hash12
@@ -30,6 +33,23 @@ from tests.presentations import (
 
 BASE = "https://video.example/film/"
 FRAMES = 260
+WEBVTT = """WEBVTT
+
+STYLE
+::cue { color: white }
+
+NOTE not a cue
+
+1
+00:00:01.000 --> 00:00:03.000
+Hello.
+
+00:03.500 --> 00:05.000 align:start
+Over the edge
+
+00:00:07.000 --> 00:00:08.000
+To the edge
+"""
 
 Files = dict[str, bytes]
 
@@ -81,8 +101,32 @@ def _audio(files: Files, name: str, language: str, label: str, *, padding: int, 
     return a_sound_rendition(name, language=language, label=label, default=default, init_name=init, segments=segments)
 
 
+def _subtitles(files: Files, name: str, **changes: Any) -> SubtitleRendition:
+    edges = [Fraction(0), Fraction(4), Fraction(8), Fraction(52, 5)]
+    files[f"{name}/whole.vtt"] = WEBVTT.encode()
+    segments = []
+    for number, text in enumerate(segment_webvtt(parse_webvtt(WEBVTT), edges)):
+        files[f"{name}/{number}.vtt"] = text.encode()
+        ticks = int(edges[number] * 1000), int((edges[number + 1] - edges[number]) * 1000)
+        segments.append(
+            Segment(
+                number=number, name=f"{number}.vtt", start_ticks=ticks[0], duration_ticks=ticks[1], size_bytes=len(text)
+            )
+        )
+    values: dict[str, Any] = {
+        "name": name,
+        "language": "en",
+        "label": "English",
+        "whole_name": "whole.vtt",
+        "whole_size_bytes": len(WEBVTT),
+        "timescale": 1000,
+        "segments": tuple(segments),
+    }
+    return SubtitleRendition(**values | changes)
+
+
 @cache
-def _published(gop_frames: int) -> tuple[tuple[str, bytes], ...]:
+def _published(gop_frames: int, subtitles: bool) -> tuple[tuple[str, bytes], ...]:
     files: Files = {}
     presentation = a_presentation(
         video=(
@@ -94,6 +138,14 @@ def _published(gop_frames: int) -> tuple[tuple[str, bytes], ...]:
             _audio(files, "audio-fr", "fr", "Français", padding=2_000, default=False),
         ),
     )
+    if subtitles:
+        presentation = replace(
+            presentation,
+            subtitles=(
+                _subtitles(files, "text-en", label="English (captions)", for_deaf=True),
+                _subtitles(files, "text-en-forced", forced=True),
+            ),
+        )
     assert presentation.storyboard is not None
     for tile in presentation.storyboard.tiles:
         files[tile] = b"\xff\xd8 a picture"
@@ -102,9 +154,9 @@ def _published(gop_frames: int) -> tuple[tuple[str, bytes], ...]:
     return tuple(files.items())
 
 
-def published(*, gop_frames: int = 50) -> Files:
+def published(*, gop_frames: int = 50, subtitles: bool = False) -> Files:
     """The files of a complete film of 10.4 s: two rungs of one size, two languages, a storyboard."""
-    return dict(_published(gop_frames))
+    return dict(_published(gop_frames, subtitles))
 
 
 def named(files: Files, rendition: str, start: str) -> str:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 from packager.bit_rates import BitRates, measure_renditions
 from packager.dash.segment_timeline import segment_list
 from packager.dash.xml import render_xml
-from packager.presentation import AudioRendition, Presentation, Storyboard, VideoRendition
+from packager.presentation import AudioRendition, Presentation, Storyboard, SubtitleRendition, VideoRendition
 from packager.storyboard import tile_url
 
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
@@ -25,8 +25,11 @@ NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILE = "urn:mpeg:dash:profile:isoff-main:2011"
 ROLE = "urn:mpeg:dash:role:2011"
 CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
+PURPOSE = "urn:tva:metadata:cs:AudioPurposeCS:2007"
 UTC_DIRECT = "urn:mpeg:dash:utc:direct:2014"
 THUMBNAIL_TILE = "http://dashif.org/guidelines/thumbnail_tile"
+
+FIRST_SUBTITLES_ID = 50
 
 CLOCK_MARGIN = timedelta(days=1)
 MIN_BUFFER_S = 2
@@ -47,6 +50,8 @@ def render_mpd(
         period.append(_video_set(presentation, rates))
     for index, rendition in enumerate(presentation.audio, start=1):
         period.append(_audio_set(presentation, rendition, index, rates))
+    for index, subtitles in enumerate(presentation.subtitles, start=FIRST_SUBTITLES_ID):
+        period.append(_subtitles_set(presentation, subtitles, index))
     if presentation.storyboard is not None and presentation.storyboard.tiles:
         period.append(_storyboard_set(presentation.storyboard))
     if not presentation.complete:
@@ -182,6 +187,23 @@ def _representation(rendition: VideoRendition | AudioRendition, own: dict[str, s
     element = ET.Element("Representation", attributes)
     ET.SubElement(element, "BaseURL").text = f"{rendition.name}/"
     element.append(segment_list(rendition.segments, timescale=rendition.timescale, init_name=rendition.init_name))
+    return element
+
+
+def _subtitles_set(presentation: Presentation, subtitles: SubtitleRendition, set_id: int) -> ET.Element:
+    """One whole file a representation: dash.js never starts where raw WebVTT comes in segments."""
+    kind = {"id": str(set_id), "contentType": "text", "mimeType": "text/vtt", "lang": subtitles.language}
+    element = ET.Element("AdaptationSet", kind)
+    ET.SubElement(element, "Label").text = subtitles.label
+    if subtitles.for_deaf:  # TV-Anytime's AudioPurposeCS, as DASH-IF asks for: 2 is for the hard of hearing
+        ET.SubElement(element, "Accessibility", {"schemeIdUri": PURPOSE, "value": "2"})
+    # ISO/IEC 23009-1 section 5.8.5.5; players show forced subtitles whatever the viewer chose.
+    role = "forced-subtitle" if subtitles.forced else "caption" if subtitles.for_deaf else "subtitle"
+    ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": role})
+    duration = max(Fraction(1), presentation.duration)
+    bandwidth = max(1, (subtitles.whole_size_bytes * 8 / duration).__ceil__())
+    representation = ET.SubElement(element, "Representation", {"id": subtitles.name, "bandwidth": str(bandwidth)})
+    ET.SubElement(representation, "BaseURL").text = f"{subtitles.name}/{subtitles.whole_name}"
     return element
 
 

@@ -106,7 +106,7 @@ class MediaPlaylist:
     """What a media playlist says. Growing: EVENT, started from its beginning; complete: VOD with an end."""
 
     target_duration_s: int
-    init_uri: str
+    init_uri: str | None
     segments: MediaSegments
     complete: bool
     iframes_only: bool = False
@@ -127,7 +127,8 @@ class MediaPlaylist:
             yield Start()
         if self.iframes_only:
             yield IFramesOnly()
-        yield Map(uri=self.init_uri)
+        if self.init_uri is not None:
+            yield Map(uri=self.init_uri)
         yield self.segments
         if self.complete:
             yield EndList()
@@ -137,9 +138,9 @@ class MediaPlaylist:
 
 
 def media_playlist(
-    segments: Sequence[Segment], *, timescale: int, init_name: str, target_duration_s: int, complete: bool
+    segments: Sequence[Segment], *, timescale: int, init_name: str | None, target_duration_s: int, complete: bool
 ) -> MediaPlaylist:
-    """The media playlist over ``segments``, contiguous from number 0."""
+    """The media playlist over ``segments``, contiguous from number 0. WebVTT has no init segment."""
     durations = exact_microseconds([segment.duration_ticks for segment in segments], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,

@@ -8,10 +8,14 @@ from fractions import Fraction
 
 from packager.bit_rates import NOTHING, BitRates, measure_iframes, measure_renditions
 from packager.hls.attributes import attribute_list, decimal, quoted, resolution, yes_no
+from packager.hls.image_playlist import ImageVariant, image_variant
 from packager.hls.tags import IndependentSegments, Tag, Version, render_playlist
-from packager.presentation import AudioRendition, Presentation, VideoRendition
+from packager.presentation import AudioRendition, Presentation, SubtitleRendition, VideoRendition
 
 AUDIO_GROUP = "audio"
+SUBTITLES_GROUP = "subtitles"
+# Apple 4.5: subtitles for the deaf have both.
+FOR_DEAF = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 FIRST_VARIANT_BPS = 2_000_000
 
 
@@ -40,6 +44,32 @@ class AudioMedia:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitlesMedia:
+    """EXT-X-MEDIA of subtitles. Forced ones, and those for the deaf, a player may choose by itself (Apple 4.6, 5.11)."""
+
+    name: str
+    language: str
+    default: bool
+    forced: bool
+    for_deaf: bool
+    uri: str
+
+    def lines(self) -> Iterable[str]:
+        attributes = {
+            "TYPE": "SUBTITLES",
+            "GROUP-ID": quoted(SUBTITLES_GROUP),
+            "NAME": quoted(self.name),
+            "LANGUAGE": quoted(self.language),
+            "DEFAULT": yes_no(self.default),
+            "AUTOSELECT": yes_no(True),
+            "FORCED": yes_no(self.forced),
+            "CHARACTERISTICS": quoted(FOR_DEAF) if self.for_deaf else None,
+            "URI": quoted(self.uri),
+        }
+        yield f"#EXT-X-MEDIA:{attribute_list(attributes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """EXT-X-STREAM-INF and its URI. Without ``size`` and ``frame_rate`` it is audio only."""
 
@@ -49,6 +79,7 @@ class Variant:
     size: tuple[int, int] | None = None
     frame_rate: Fraction | None = None
     audio_group: str | None = None
+    subtitles_group: str | None = None
 
     def lines(self) -> Iterable[str]:
         attributes: dict[str, str | int | None] = {
@@ -58,6 +89,7 @@ class Variant:
             "RESOLUTION": resolution(*self.size) if self.size else None,
             "FRAME-RATE": decimal(self.frame_rate, 3) if self.frame_rate else None,
             "AUDIO": quoted(self.audio_group) if self.audio_group else None,
+            "SUBTITLES": quoted(self.subtitles_group) if self.subtitles_group else None,
             # Said, so that players neither scan the pictures for captions nor offer them.
             "CLOSED-CAPTIONS": "NONE" if self.size else None,
         }
@@ -88,15 +120,20 @@ class IFrameVariant:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MultivariantPlaylist:
     audio: tuple[AudioMedia, ...]
+    subtitles: tuple[SubtitlesMedia, ...] = ()
     variants: tuple[Variant, ...]
     iframe_variants: tuple[IFrameVariant, ...]
+    images: ImageVariant | None = None
 
     def tags(self) -> Iterator[Tag]:
         yield Version()
         yield IndependentSegments()
         yield from self.audio
+        yield from self.subtitles
         yield from self.variants
         yield from self.iframe_variants
+        if self.images is not None:
+            yield self.images
 
     def render(self) -> str:
         return render_playlist(self.tags())
@@ -119,8 +156,10 @@ def multivariant_playlist(
         variants = _audio_variants(presentation, rates)
     return MultivariantPlaylist(
         audio=_audio_group(grouped, presentation.default_audio),
+        subtitles=_subtitles_group(presentation.subtitles),
         variants=first_variant_first(variants),
         iframe_variants=tuple(_iframe_variant(rendition, presentation) for rendition in presentation.video),
+        images=image_variant(presentation.storyboard) if presentation.storyboard is not None else None,
     )
 
 
@@ -155,6 +194,7 @@ def _video_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
             size=(rendition.width, rendition.height),
             frame_rate=rendition.frame_rate,
             audio_group=AUDIO_GROUP if presentation.audio else None,
+            subtitles_group=SUBTITLES_GROUP if presentation.subtitles else None,
         )
         for rendition in presentation.video
     ]
@@ -175,24 +215,42 @@ def _audio_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
 
 
 def _audio_group(renditions: Sequence[AudioRendition], default: AudioRendition | None) -> tuple[AudioMedia, ...]:
-    media: list[AudioMedia] = []
-    used: set[str] = set()
-    for rendition in renditions:
-        name, number = rendition.label, 1
-        while name in used:
-            number += 1
-            name = f"{rendition.label} ({number})"
-        used.add(name)
-        media.append(
-            AudioMedia(
-                name=name,
-                language=rendition.language,
-                default=rendition is default,
-                channels=rendition.channels,
-                uri=f"{rendition.name}/media.m3u8",
-            )
+    return tuple(
+        AudioMedia(
+            name=name,
+            language=rendition.language,
+            default=rendition is default,
+            channels=rendition.channels,
+            uri=f"{rendition.name}/media.m3u8",
         )
-    return tuple(media)
+        for rendition, name in zip(renditions, _unique([each.label for each in renditions]), strict=True)
+    )
+
+
+def _subtitles_group(renditions: Sequence[SubtitleRendition]) -> tuple[SubtitlesMedia, ...]:
+    return tuple(
+        SubtitlesMedia(
+            name=name,
+            language=rendition.language,
+            default=rendition.default,
+            forced=rendition.forced,
+            for_deaf=rendition.for_deaf,
+            uri=f"{rendition.name}/media.m3u8",
+        )
+        for rendition, name in zip(renditions, _unique([each.label for each in renditions]), strict=True)
+    )
+
+
+def _unique(labels: Sequence[str]) -> list[str]:
+    """Names that are unique in their group: a label that was there before gets a number."""
+    names: list[str] = []
+    for label in labels:
+        name, number = label, 1
+        while name in names:
+            number += 1
+            name = f"{label} ({number})"
+        names.append(name)
+    return names
 
 
 def _iframe_variant(rendition: VideoRendition, presentation: Presentation) -> IFrameVariant:

@@ -52,6 +52,11 @@ class PlayerPage:
         heights: list[int] = self._page.evaluate("() => ladder.levels()")
         return heights
 
+    def thumbnail(self, seconds: float) -> dict[str, Any] | None:
+        """Which sprite the player would show for a time, and which part of it: ``url``, ``x``, ``y``, ``width``, ``height``."""
+        found: dict[str, Any] | None = self._page.evaluate("(seconds) => ladder.thumbnail(seconds)", seconds)
+        return found
+
     def report(self) -> Report:
         facts: dict[str, Any] = self._page.evaluate("() => ladder.report()")
         return Report(

@@ -41,6 +41,11 @@ function shakaPlayer() {
       player.selectVariantTrack(order()[position], /* clearBuffer= */ true);
     },
     level: () => order().findIndex((track) => track.active),
+    thumbnail: async (seconds) => {
+      const [track] = player.getImageTracks();
+      const found = track && await player.getThumbnails(track.id, seconds);
+      return found && { url: found.uris[0], x: found.positionX, y: found.positionY, width: found.width, height: found.height };
+    },
     stop: () => player.destroy(),
   };
 }
@@ -64,6 +69,8 @@ function dashPlayer() {
       const current = player.getCurrentRepresentationForType("video");
       return order().findIndex((representation) => current && representation.id === current.id);
     },
+    thumbnail: (seconds) => new Promise((resolve) => player.provideThumbnail(seconds, (found) => resolve(
+      found && { url: found.url, x: found.x, y: found.y, width: found.width, height: found.height }))),
     stop: () => player.destroy(),
   };
 }
@@ -93,6 +100,7 @@ window.ladder = {
   seek: (seconds) => { video.currentTime = seconds; },
   choose: (level) => player.choose(level),
   levels: () => player.levels(),
+  thumbnail: (seconds) => player.thumbnail(seconds),
   stop: () => player.stop(),
   report() {
     const quality = video.getVideoPlaybackQuality();

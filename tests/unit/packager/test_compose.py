@@ -18,6 +18,7 @@ def test_what_players_open_comes_last() -> None:
         "360p/iframes.m3u8",
         "1080p/iframes.m3u8",
         "storyboard.vtt",
+        "storyboard.m3u8",
         "master.m3u8",
         "manifest.mpd",
     ]
@@ -40,7 +41,13 @@ def test_the_same_presentation_gives_the_same_bytes() -> None:
 
 def test_without_a_storyboard_there_is_no_file_for_it() -> None:
     names = {file.name for file in compose(a_presentation(storyboard=None), published_at=PUBLISHED_AT)}
-    assert "storyboard.vtt" not in names
+    assert not {"storyboard.vtt", "storyboard.m3u8"} & names
+    (master,) = [
+        file
+        for file in compose(a_presentation(storyboard=None), published_at=PUBLISHED_AT)
+        if file.name == "master.m3u8"
+    ]
+    assert b"IMAGE" not in master.body
 
 
 def test_the_last_thumbnail_is_shown_to_the_films_end() -> None:
@@ -60,3 +67,25 @@ def test_hours_are_counted() -> None:
     storyboard = a_storyboard(tiles=tiles, interval=Fraction(3661, 1), count=2, columns=1)
     text = render_storyboard(storyboard, duration=Fraction(40_000))
     assert "01:01:01.000 --> 02:02:02.000\nstoryboard/1-aabbccddeeff.jpg" in text
+
+
+def test_the_image_playlist_names_every_sprite_with_its_grid_and_ends_with_the_film() -> None:
+    (file,) = [file for file in compose(a_presentation(), published_at=PUBLISHED_AT) if file.name == "storyboard.m3u8"]
+    assert (
+        file.body.decode()
+        == """\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:8
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-IMAGES-ONLY
+#EXTINF:8.000000,
+#EXT-X-TILES:RESOLUTION=160x90,LAYOUT=2x1,DURATION=4.000
+storyboard/0-aabbccddeeff.jpg
+#EXTINF:2.400000,
+#EXT-X-TILES:RESOLUTION=160x90,LAYOUT=2x1,DURATION=4.000
+storyboard/1-aabbccddeeff.jpg
+#EXT-X-ENDLIST
+"""
+    )
