@@ -255,6 +255,14 @@ class WorkerLife:
         # A lock that a thread of the parent held at the fork would be held for ever here.
         self._lock = threading.Lock()
         self._composed = None
+        # The first bell should find everything looked up: finding tools takes half a second that somebody waits for.
+        threading.Thread(target=self._warm_up, name="warm-up", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        try:
+            self._here()
+        except Exception as error:  # the first bell will say so again, to whoever can do something about it
+            log.warning("warm_up_failed", error=str(error))
 
     def _on_process_shutdown(self, **_: object) -> None:
         if self._composed is not None and self._composed[0] == os.getpid():
