@@ -31,7 +31,7 @@ from storage.media.ladder import EncodePlan
 from storage.records import from_record
 from tests.bench.films import SAMPLE, ffmpeg, long_film
 from tests.bench.tables import render_table
-from workers.ffmpeg.command import PRESET, video_options
+from workers.ffmpeg.command import video_options
 from workers.ffmpeg.process import find_tools
 
 ROOT = Path(__file__).parents[2]
@@ -92,7 +92,7 @@ def _reading(film: Path) -> list[str]:
 
 def _x264(rung: Any, plan: EncodePlan) -> list[str]:
     """Our own options, except that the encoder takes as many threads as it likes."""
-    options = {name: value for name, value in video_options(rung, plan, PRESET).items() if name != "threads"}
+    options = {name: value for name, value in video_options(rung, plan).items() if name != "threads"}
     return [word for name, value in options.items() for word in (f"-{name}", str(value))]
 
 
