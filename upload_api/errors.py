@@ -35,6 +35,10 @@ class UploadRefused(Rejected):
     code = "upload_refused"
 
 
+class NotMedia(UploadRefused):
+    """This is not a video; the rest of it need not be sent."""
+
+
 class UploadClosed(Conflict):
     """This upload was completed or refused meanwhile."""
 

@@ -21,6 +21,7 @@ from storage.errors import FishladderError
 from upload_api.errors import (
     ChecksumMismatch,
     MethodNotAllowed,
+    NotMedia,
     SourceLost,
     UnsupportedVersion,
     UploadClosed,
@@ -47,6 +48,7 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.DamagedSource: 422,
     errors.UploadTerminated: 410,
     UploadRefused: 422,
+    NotMedia: 422,
     errors.NotFoundOrConflict: 409,
     errors.NotFound: 404,
     errors.Conflict: 409,

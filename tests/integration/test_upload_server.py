@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BODY = TUS | {"Content-Type": "application/offset+octet-stream"}
-FILM = random.Random(7).randbytes(6 * PART_BYTES + 12_345)
+FILM = b"\x1a\x45\xdf\xa3" + random.Random(7).randbytes(6 * PART_BYTES + 12_345)  # what Matroska begins with
 
 
 @pytest.fixture
@@ -237,6 +237,20 @@ def test_sigterm_ends_uploads_and_event_streams_with_everything_kept(tmp_path: P
         assert offset_of(on(second, url)) == 2 * PART_BYTES
         assert send_rest(on(second, url)).status_code == 204
         assert stored_digest(tmp_path, video) == hashlib.sha256(FILM).hexdigest()
+
+
+def test_what_is_no_video_is_stopped_with_a_reason_that_the_sender_can_read(server: UploadServer) -> None:
+    url, video = create(server, 50_000 * PART_BYTES)
+    connection = begin_patch(url, 0, 50_000 * PART_BYTES)
+    connection.sendall(b"PK\x03\x04" + bytes(2 * PART_BYTES))
+    assert status_of(connection) == 422
+    connection.close()
+    assert offset_of(url) < 2 * PART_BYTES, "HEAD still answers: a client would start anew on any error"
+    again = httpx.patch(url, headers=BODY | {"Upload-Offset": str(offset_of(url))}, content=b"more")
+    assert again.status_code == 422
+    assert again.json()["detail"] == "This is not a video: it looks like a ZIP archive or an office document."
+    told = httpx.get(f"{server.url}/api/v1/videos/{video}").json()
+    assert (told["state"], told["reason_code"]) == ("rejected", "not_media")
 
 
 def test_tuspy_uploads_in_chunks_and_resumes(server: UploadServer, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from upload_api.app import Ports, UploadApiSettings, create_app
 pytestmark = pytest.mark.integration
 
 MIB = 1 << 20
-FILM = random.Random(3).randbytes(27 * MIB + 4321)
+FILM = b"\x1a\x45\xdf\xa3" + random.Random(3).randbytes(27 * MIB + 4321)  # what Matroska begins with
 
 
 @pytest.fixture

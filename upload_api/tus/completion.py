@@ -11,7 +11,7 @@ from storage.errors import NotFound, StoreUnavailable
 from storage.ids import UploadId
 from storage.keys import tails_prefix
 from storage.media.ladder import RECIPE
-from upload_api.errors import SourceLost
+from upload_api.errors import NotMedia, SourceLost
 from upload_api.ports import Ports, SourceStore
 from upload_api.tus.protocol import is_whole
 
@@ -103,6 +103,14 @@ def give_up_source(ports: Ports, upload: UploadId, error: SourceLost) -> None:
     log.error("upload_parts_lost", video_id=lost.video)
     ports.catalogue.refuse_upload(upload, error.code, error.sentence)
     drop_bytes(ports.blobs, lost)
+
+
+def refuse_source(ports: Ports, upload: UploadId, error: NotMedia) -> None:
+    """End an upload of what is no video; its offset stays on record for the client's next HEAD."""
+    ports.catalogue.refuse_upload(upload, "not_media", error.sentence)
+    refused = ports.catalogue.upload(upload)
+    log.info("upload_refused", video_id=refused.video, reason=error.sentence)
+    drop_bytes(ports.blobs, refused)
 
 
 def drop_bytes(blobs: SourceStore, upload: Upload) -> None:

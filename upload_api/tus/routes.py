@@ -141,7 +141,8 @@ async def _send(send: Send, answer: Answer, actual_method: str, fields: RequestF
         }
     )
     # Whoever was sending already tries again on a broken connection; whoever waits for «continue» sends nothing.
-    if unread and not body.started and "expect" not in fields:
+    # But a sender that is refused for good is to learn why, and not to try again.
+    if unread and (not body.started or answer.status == 422) and "expect" not in fields:
         await send({"type": "http.response.body", "body": content, "more_body": True})
         await body.linger()
         content = b""

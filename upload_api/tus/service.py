@@ -15,7 +15,7 @@ from storage.catalogue import Concat, NewUpload, Upload
 from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound, TooLarge, Unavailable, UploadBusy
 from storage.ids import DEFAULT_TENANT, TenantId, UploadId
 from upload_api.drain import Drain
-from upload_api.errors import SourceLost, UploadClosed
+from upload_api.errors import NotMedia, SourceLost, UploadClosed
 from upload_api.metrics import Metrics
 from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
@@ -23,7 +23,7 @@ from upload_api.threads import Threads
 from upload_api.tus.body import Body
 from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
 from upload_api.tus.checksums import Digests, Promise
-from upload_api.tus.completion import drop_bytes, finish_source, give_up_source
+from upload_api.tus.completion import drop_bytes, finish_source, give_up_source, refuse_source
 from upload_api.tus.concat import upload_id_of
 from upload_api.tus.joining import Joiner
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
@@ -171,7 +171,7 @@ class TusService:
         if self._drain.begun:
             raise going_down()
         try:
-            async with self._leases.hold(upload.id) as hold, self._lost_is_ended(upload.id):
+            async with self._leases.hold(upload.id) as hold, self._hopeless_is_ended(upload.id):
                 return await self._append_under(hold, append, body)
         except UploadClosed:
             return await self._append(await self._standing(upload.id), append, body)
@@ -219,7 +219,7 @@ class TusService:
         if self._drain.begun:
             raise UploadBusy
         try:
-            async with self._leases.hold(upload_id) as hold, self._lost_is_ended(upload_id):
+            async with self._leases.hold(upload_id) as hold, self._hopeless_is_ended(upload_id):
                 return await self._finished(await self._standing(upload_id), hold)
         except UploadClosed:
             return await self.standing(upload_id)
@@ -240,9 +240,12 @@ class TusService:
         await self._threads.store(drop_bytes, self._ports.blobs, ended)
 
     @asynccontextmanager
-    async def _lost_is_ended(self, upload_id: UploadId) -> AsyncIterator[None]:
+    async def _hopeless_is_ended(self, upload_id: UploadId) -> AsyncIterator[None]:
         try:
             yield
+        except NotMedia as error:
+            await self._threads.store(refuse_source, self._ports, upload_id, error)
+            raise
         except SourceLost as error:
             await self._threads.store(give_up_source, self._ports, upload_id, error)
             raise

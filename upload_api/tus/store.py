@@ -14,9 +14,11 @@ from collections import deque
 import structlog
 
 from storage.blobs import StoredPart
-from storage.catalogue import Tail, Upload
+from storage.catalogue import Concat, Tail, Upload
 from storage.errors import StaleLease, Unavailable
 from storage.keys import tail_key
+from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
+from upload_api.errors import NotMedia
 from upload_api.ports import Ports
 from upload_api.threads import Threads
 from upload_api.tus.completion import read_tail, store_part
@@ -57,6 +59,7 @@ class SourceWriter:
         self._flying: deque[asyncio.Task[None]] = deque()
         self._unapproved: list[StoredPart] | None = [] if on_approval else None
         self._new_tail: Tail | None = None  # stored, but not approved
+        self._refusal: NotMedia | None = None  # of bytes that may still turn out to be damaged on their way
         self.received_bytes = upload.offset_bytes
         self.durable_bytes = upload.offset_bytes
 
@@ -72,6 +75,8 @@ class SourceWriter:
             return
         await self._begin()
         while self._buffered >= (part_bytes := self._next_part_bytes()):
+            if self._parts == 0:
+                self._look_at_head(part_bytes)
             await self._land_until(plan_in_flight(part_bytes, self._policy) - 1)
             self._send_part(part_bytes)
         while self._flying and self._flying[0].done():
@@ -92,6 +97,8 @@ class SourceWriter:
         tail, self._new_tail = self._new_tail, None  # whatever becomes of the call, it may be recorded now
         if self.received_bytes > self._upload.offset_bytes:
             await self._record(self.received_bytes, tuple(self._unapproved or ()), tail)
+        if self._refusal is not None:
+            raise self._refusal
 
     async def discard(self) -> None:
         """Of a writer on approval: forget everything. Its parts are overwritten by the next ones of their numbers, or
@@ -124,6 +131,24 @@ class SourceWriter:
             data = await self._threads.store(read_tail, self._ports.blobs, self._tail)
             self._pieces.appendleft(data)
             self._buffered += len(data)
+
+    def _look_at_head(self, part_bytes: int) -> None:
+        """Raises `NotMedia` before the first of several parts is sent, if no demuxer of ours would open the file: nobody
+        is to send the rest of 50 GB in vain. A file of one part is here already; its inspection says the same."""
+        whole = part_bytes == self._upload.length_bytes
+        if whole or part_bytes < HEAD_BYTES or self._upload.concat is Concat.PARTIAL:
+            return
+        head = bytearray()
+        for piece in self._pieces:
+            head += piece[: HEAD_BYTES - len(head)]
+            if len(head) == HEAD_BYTES:
+                break
+        if sniff(bytes(head)) is None:
+            sentence = f"This is not a video: it looks like {describe_stranger(bytes(head))}."
+            refusal = NotMedia(sentence, reason_code="not_media")
+            if self._unapproved is None:
+                raise refusal
+            self._refusal = refusal
 
     def _next_part_bytes(self) -> int:
         planned = plan_part_bytes(
