@@ -1,0 +1,230 @@
+"""Files made to do harm, through the whole pipeline with real tools. What a tool itself may do is in `test_run_tool`."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from storage.lifecycle import VideoState
+from tests.media import Pictures, make_film
+from tests.pipeline import through_the_pipeline
+from workers.ffmpeg.process import Tools, find_tools
+from workers.planning.encode_plan import plan_encode
+from workers.planning.policy import DEFAULT_POLICY
+from workers.planning.report import describe_source
+from workers.steps.inspect import inspect_file
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=12:duration=1")
+SOUND = ("-f", "lavfi", "-i", "sine=duration=1")
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+@pytest.fixture
+def make(tools: Tools, tmp_path: Path) -> Callable[..., Path]:
+    """Runs ffmpeg with these arguments; the last one is the name of the file."""
+
+    def run(*argv: str) -> Path:
+        *options, name = argv
+        subprocess.run([str(tools.ffmpeg), "-v", "error", *options, f"file:{tmp_path / name}"], check=True)
+        return tmp_path / name
+
+    return run
+
+
+# --- references to other files and hosts -----------------------------------------------------------------------------
+
+
+def url(location: str) -> bytes:
+    """A data reference to ``location`` (ISO 14496-12, 8.7.2)."""
+    return (13 + len(location)).to_bytes(4, "big") + b"url " + bytes(4) + location.encode() + b"\0"
+
+
+def alias(path: Path) -> bytes:
+    """A data reference as QuickTime writes them: a Macintosh alias record, of which 2 is the absolute path."""
+    name = str(path).encode() + b"\0" * (len(str(path)) % 2)
+    record = bytes(150) + b"\x00\x02" + len(name).to_bytes(2, "big") + name + b"\xff\xff\x00\x00"
+    return (12 + len(record)).to_bytes(4, "big") + b"alis" + bytes(4) + record
+
+
+def pointing_at(film: bytes, entry: bytes) -> bytes:
+    """``film``, an MP4 with its index at the end, whose tracks say that their data lies where ``entry`` says."""
+    own = b"\x00\x00\x00\x0curl \x00\x00\x00\x01"
+    while (at := film.find(own)) >= 0:
+        film = _grown(film, at, len(entry) - len(own))
+        film = film[:at] + entry + film[at + len(own) :]
+    return film
+
+
+def _grown(film: bytes, at: int, more: int) -> bytes:
+    """All boxes around ``at`` larger by ``more``."""
+    changed, start, end = bytearray(film), 0, len(film)
+    while start + 8 <= end:
+        length, name = int.from_bytes(film[start : start + 4], "big"), film[start + 4 : start + 8]
+        if not start < at < start + length:
+            start += length
+            continue
+        changed[start : start + 4] = (length + more).to_bytes(4, "big")
+        end = start + length
+        start += 16 if name == b"dref" else 8
+    return bytes(changed)
+
+
+def test_a_film_that_refers_to_another_host_calls_nobody(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    film = make(*PICTURE, "-c:v", "libx264", "film.mp4")
+    with socket.create_server(("127.0.0.1", 0)) as host:
+        host.setblocking(False)
+        film.write_bytes(pointing_at(film.read_bytes(), url(f"http://127.0.0.1:{host.getsockname()[1]}/secret.mp4")))
+        video, _ = through_the_pipeline(film, tmp_path, tools)
+        with pytest.raises(BlockingIOError):
+            host.accept()
+    assert video.state in (VideoState.READY, VideoState.REJECTED)
+
+
+def test_a_film_that_refers_to_a_file_shows_nothing_of_it(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    white = ("-f", "lavfi", "-i", "color=white:size=96x64:rate=12:duration=1", "-c:v", "libx264")
+    secret = make(*white, "secret.mp4")
+    film = make(*white, "film.mp4")
+    # Where its own pictures were there is nothing: only the other file has any.
+    data = bytearray(pointing_at(film.read_bytes(), alias(secret)))
+    at = data.index(b"mdat") + 4
+    end = at - 8 + int.from_bytes(data[at - 8 : at - 4], "big")
+    data[at:end] = bytes(end - at)
+    film.write_bytes(data)
+    # The trap works on a tool that is let.
+    let = ("-enable_drefs", "1", "-use_absolute_path", "1", "-protocol_whitelist", "file")
+    control = subprocess.run(
+        [str(tools.ffmpeg), "-v", "error", *let, "-i", str(film), "-f", "rawvideo", "-frames:v", "1", "-"],
+        capture_output=True,
+        check=False,
+    )
+    assert control.stdout
+    video, _ = through_the_pipeline(film, tmp_path, tools)
+    assert video.state is VideoState.REJECTED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", id="HLS"),
+        pytest.param("ffconcat version 1.0\nfile /etc/passwd\n", id="ffconcat"),
+        pytest.param("<?xml version='1.0'?><MPD><BaseURL>http://localhost/</BaseURL></MPD>", id="DASH"),
+        pytest.param("v=0\r\nc=IN IP4 127.0.0.1\r\nm=video 9 RTP/AVP 96\r\n", id="SDP"),
+    ],
+)
+def test_lists_named_like_films_are_refused_unread(text: str, tools: Tools, tmp_path: Path) -> None:
+    file = tmp_path / "film.mp4"
+    file.write_text(text)
+    video, _ = through_the_pipeline(file, tmp_path, tools)
+    assert (video.state, video.reason_code) == (VideoState.REJECTED, "not_media")
+
+
+# --- small files that want much --------------------------------------------------------------------------------------
+
+
+def test_a_small_file_with_a_picture_of_a_gigabyte_is_refused(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    bomb = make(*PICTURE, "bomb.gif")
+    data = bytearray(bomb.read_bytes())
+    data[6:10] = (16_384).to_bytes(2, "little") * 2  # the logical screen (GIF89a, 18)
+    bomb.write_bytes(data)
+    video, _ = through_the_pipeline(bomb, tmp_path, tools)
+    assert video.state is VideoState.REJECTED
+    assert video.reason_code in {"picture_too_large", "damaged_source", "source_crashes_decoder"}
+
+
+def test_hundreds_of_tracks_are_too_many(tools: Tools, tmp_path: Path) -> None:
+    file = tmp_path / "crowd.mkv"
+    with av.open(str(file), "w") as crowd:
+        streams = [crowd.add_stream("pcm_u8", rate=8000) for _ in range(200)]
+        crowd.start_encoding()
+        for stream in streams:
+            packet = av.Packet(bytes(800))
+            packet.stream, packet.pts, packet.dts = stream, 0, 0
+            crowd.mux(packet)
+    video, _ = through_the_pipeline(file, tmp_path, tools)
+    assert (video.state, video.reason_code) == (VideoState.REJECTED, "too_many_tracks")
+
+
+def test_thousands_of_tracks_are_not_even_opened(tools: Tools, tmp_path: Path) -> None:
+    tracks = b"".join(
+        _element(
+            0xAE,  # TrackEntry: number, UID, type, codec (RFC 9559, 5.1.4.1)
+            _element(0xD7, number.to_bytes(2, "big")),
+            _element(0x73C5, number.to_bytes(2, "big")),
+            _element(0x83, b"\x02"),
+            _element(0x86, b"A_PCM/INT/LIT"),
+        )
+        for number in range(1, 5001)
+    )
+    head = _element(0x1A45DFA3, _element(0x4282, b"matroska"))
+    file = tmp_path / "crowd.mkv"
+    file.write_bytes(head + _element(0x18538067, _element(0x1654AE6B, tracks)))
+    video, _ = through_the_pipeline(file, tmp_path, tools)
+    assert video.state is VideoState.REJECTED
+    assert video.reason_code in {"damaged_source", "too_many_tracks", "source_crashes_decoder"}
+
+
+def _element(id_: int, *content: bytes) -> bytes:
+    """An EBML element (RFC 8794, 5 and 6) whose length takes four bytes."""
+    body = b"".join(content)
+    return id_.to_bytes(-(-id_.bit_length() // 8), "big") + (len(body) | 0x10000000).to_bytes(4, "big") + body
+
+
+def test_a_few_pictures_that_claim_days_make_few_frames(tools: Tools, tmp_path: Path) -> None:
+    """A still picture for two days is a film of few frames, not of millions; what lasts longer is refused."""
+    times = [*(Fraction(number, 25) for number in range(20)), Fraction(169_000)]
+    film = make_film(tmp_path / "slow.mkv", Pictures(times=times), container="matroska")
+    assert film.stat().st_size < 20_000
+    plan = plan_encode(inspect_file(film, tools=tools, scratch=tmp_path), DEFAULT_POLICY)
+    assert plan.total_frames < 20_000
+
+    times[-1] = Fraction(200_000)
+    film = make_film(tmp_path / "slower.mkv", Pictures(times=times), container="matroska")
+    video, _ = through_the_pipeline(film, tmp_path, tools)
+    assert (video.state, video.reason_code) == (VideoState.REJECTED, "too_long")
+
+
+# --- names and words -------------------------------------------------------------------------------------------------
+
+
+def test_control_characters_in_titles_reach_neither_manifests_nor_terminals(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    evil = 'x"\n#EXT-X-ENDLIST\r\n<script>\x1b[31m\x07'
+    said = ("-metadata", f"title={evil}", "-metadata:s:a:0", f"title={evil}", "-metadata:s:a:0", f"language={evil}")
+    film = make(*PICTURE, *SOUND, "-c:v", "libx264", "-c:a", "aac", *said, "film.mkv")
+    terminal = describe_source(inspect_file(film, tools=tools, scratch=tmp_path))
+    assert all(line.isprintable() for line in terminal.splitlines())
+    video, _ = through_the_pipeline(film, tmp_path, tools)
+    assert video.state is VideoState.READY
+    for manifest in (*(tmp_path / "site").rglob("*.m3u8"), tmp_path / "site" / "manifest.mpd"):
+        text = manifest.read_text()
+        assert "script" not in text
+        assert text.count("#EXT-X-ENDLIST") <= 1
+        assert all(line.isprintable() for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("name", ["-i.mp4", "--help", "%d.mp4", "pipe:0", "film.mp4|rm -rf .mp4", "$(reboot).mp4"])
+def test_a_name_is_never_an_option_a_pattern_or_a_command(
+    name: str, make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    film = make(*PICTURE, "-c:v", "libx264", "film.mp4")
+    video, _ = through_the_pipeline(film.rename(tmp_path / name), tmp_path, tools)
+    assert video.state is VideoState.READY
