@@ -73,7 +73,8 @@ def _add(tx: Transaction, heard: Heard) -> bool:
         position_ms=heard.position_ms,
         **{name: getattr(heard, name) for name in _SUMMED},
     )
-    if tx.execute(insert.on_conflict_do_nothing(index_elements=["video_id", "session"])).rowcount == 1:
+    new = insert.on_conflict_do_nothing(index_elements=["video_id", "session"]).returning(plays.c.session)
+    if tx.execute(new).first() is not None:
         return True
     tx.execute(
         sa.update(plays)
