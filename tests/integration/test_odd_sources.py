@@ -1,0 +1,138 @@
+"""Sources unlike what cameras of today make, judged by the pictures that come out."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+from storage.catalogue import Video
+from storage.lifecycle import VideoState
+from tests.pipeline import through_the_pipeline
+from workers.ffmpeg.process import Tools, find_tools
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+SIZE = "192x160"
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+@pytest.fixture
+def make(tools: Tools, tmp_path: Path) -> Callable[..., Path]:
+    """Runs ffmpeg with these arguments; the last one is the name of the file."""
+
+    def run(*argv: str) -> Path:
+        *options, name = argv
+        subprocess.run([str(tools.ffmpeg), "-v", "error", *options, str(tmp_path / name)], check=True)
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def ready(tools: Tools, tmp_path: Path) -> Callable[[Path], Video]:
+    """The video that comes of a file; what is published lies in ``site``."""
+
+    def run(file: Path) -> Video:
+        video, _ = through_the_pipeline(file, tmp_path, tools)
+        assert (video.state, video.reason) == (VideoState.READY, None)
+        return video
+
+    return run
+
+
+def flat(color: str, rate: int = 12, seconds: float = 0.5) -> tuple[str, ...]:
+    return ("-f", "lavfi", "-i", f"color={color}:size={SIZE}:rate={rate}:duration={seconds}")
+
+
+def shown(folder: Path) -> list[tuple[int, int, int]]:
+    """The middle of each picture of the top rung, as (red, green, blue) after decoding."""
+    rendition = max(
+        (path.parent for path in (folder / "site").glob("*p/media.m3u8")), key=lambda each: int(each.name[:-1])
+    )
+    init, *segments = sorted(rendition.glob("*.m*4*"), key=lambda path: (path.suffix != ".mp4", path.name))
+    whole = folder / "whole.mp4"
+    whole.write_bytes(init.read_bytes() + b"".join(segment.read_bytes() for segment in segments))
+    with av.open(str(whole)) as film:
+        pictures = [frame.to_image() for frame in film.decode(video=0)]
+    return [picture.getpixel((picture.width // 2, picture.height // 2)) for picture in pictures]
+
+
+@pytest.mark.parametrize(
+    ("transfer", "expected"),
+    [
+        # Untouched, these codes are 40, 98 and 156. PQ puts 100 candelas at 520, near white on a screen of today …
+        pytest.param("smpte2084", (26, 97, 207), id="HDR10"),
+        # … and HLG was made so that greys look right on it.
+        pytest.param("arib-std-b67", (40, 97, 152), id="HLG"),
+    ],
+)
+def test_hdr_is_mapped_into_the_range_that_screens_show(
+    transfer: str, expected: tuple[int, ...], make: Callable[..., Path], tools: Tools
+) -> None:
+    """Greys stay grey, and brighter ones brighter: neither crushed to black nor burnt to white."""
+    levels = []
+    for code in (200, 400, 600):  # of 1023
+        hdr = f"format=yuv420p10le,geq=lum={code}:cb=512:cr=512"
+        tags = ("-color_trc", transfer, "-color_primaries", "bt2020", "-colorspace", "bt2020nc", "-color_range", "tv")
+        x264 = f"transfer={transfer}:colorprim=bt2020:colormatrix=bt2020nc"
+        film = make(*flat("gray"), "-vf", hdr, "-c:v", "libx264", "-x264-params", x264, *tags, f"{code}.mp4")
+        folder = film.with_suffix("")
+        video, _ = through_the_pipeline(film, folder, tools)
+        assert video.state is VideoState.READY
+        assert "tone_mapped" in {note.code for note in video.notes}
+        colors = shown(folder)[0]
+        assert max(colors) - min(colors) <= 4
+        levels.append(colors[1])
+    assert [abs(level - wanted) < 10 for level, wanted in zip(levels, expected, strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        pytest.param(("-c:v", "libx264", "-pix_fmt", "yuv444p"), "film.mp4", id="4:4:4"),
+        pytest.param(("-c:v", "libx264", "-pix_fmt", "yuv422p10le"), "film.mp4", id="4:2:2 in 10 bits"),
+        pytest.param(("-c:v", "libx264rgb", "-pix_fmt", "bgr24"), "film.mkv", id="RGB"),
+        pytest.param(("-c:v", "png", "-pix_fmt", "rgba"), "film.mov", id="alpha"),
+        pytest.param(("-c:v", "ffv1", "-pix_fmt", "gbrp10le"), "film.mkv", id="RGB in 10 bits"),
+        pytest.param(("-c:v", "mjpeg", "-pix_fmt", "yuvj420p"), "film.avi", id="full range"),
+        pytest.param((), "film.gif", id="palette"),
+    ],
+)
+def test_colours_stay_what_they_are_in_every_pixel_format(
+    options: tuple[str, ...], name: str, make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    ready(make(*flat("0xC04020"), *options, name))
+    for red, green, blue in shown(tmp_path):
+        assert (abs(red - 0xC0) < 12, abs(green - 0x40) < 12, abs(blue - 0x20) < 14) == (True,) * 3
+
+
+def test_a_size_that_changes_in_mid_stream_keeps_every_picture(
+    make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    """Two recordings behind each other in one transport stream: their pictures are brought to one size."""
+    mpeg2 = ("-c:v", "mpeg2video", "-q:v", "2", "-bf", "0")
+    first = make(*flat("red", 25, 1), *mpeg2, "first.ts")
+    second = make(
+        "-f", "lavfi", "-i", "color=blue:size=96x240:rate=25:duration=1", *mpeg2, "-output_ts_offset", "1", "second.ts"
+    )
+    film = tmp_path / "film.ts"
+    film.write_bytes(first.read_bytes() + second.read_bytes())
+    ready(film)
+    colors = shown(tmp_path)
+    assert abs(len(colors) - 50) <= 1
+    reds = sum(red > 180 and blue < 80 for red, _, blue in colors)
+    blues = sum(blue > 180 and red < 80 for red, _, blue in colors)
+    assert (abs(reds - 25) <= 1, abs(blues - 25) <= 1) == (True, True)
+
+
+def test_a_single_picture_is_a_film(make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path) -> None:
+    ready(make(*flat("green"), "-frames:v", "1", "-c:v", "libx264", "film.mp4"))
+    assert len(shown(tmp_path)) == 1
