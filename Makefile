@@ -31,7 +31,7 @@ run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at 
 
 ##@ Test
 
-test: $(STAMPS)/dev setup browser gstreamer ## Everything CI runs: lint, types, walls, all tests
+test: $(STAMPS)/dev setup browser gstreamer edges ## Everything CI runs: lint, types, walls, all tests
 	@$(PY) -m tests.run
 
 lint: $(STAMPS)/dev ## Style and import walls
@@ -143,8 +143,12 @@ node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."
 
+edges: ## nginx and Varnish, which tests of the edges run
+	@command -v nginx >/dev/null && command -v varnishd >/dev/null || infra/dev/apt-install nginx-light varnish varnish-modules \
+		|| echo "Without nginx and Varnish the tests of edges are skipped."
+
 gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin lock clean browser
+.PHONY: edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin lock clean browser
