@@ -26,7 +26,6 @@ _NAME_OF_KIND: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.INIT, re.compile(r"[a-z0-9][a-z0-9_.\-]*/init-[0-9a-f]{12}\.mp4")),
     (Kind.TILE, re.compile(r"storyboard/[0-9]+-[0-9a-f]{12}\.jpg")),
     (Kind.MANIFEST, re.compile(r".*\.(m3u8|mpd)")),
-    (Kind.DOWNLOAD, re.compile(r"download/(source|[a-z0-9][a-z0-9_.\-]*\.mp4)")),
 )
 _TOKENS_REMEMBERED = 20_000
 
@@ -78,7 +77,7 @@ def parse_target(path: str) -> Target:
     except InvalidRequest as error:
         raise nothing_here() from error
     kind = next((kind for kind, pattern in _NAME_OF_KIND if pattern.fullmatch(name)), Kind.PICTURE)
-    if content_type_of(name) == OCTETS and kind is not Kind.DOWNLOAD:
+    if content_type_of(name) == OCTETS:
         raise nothing_here()
     return Target(VideoId(parts[2]), name, kind)
 

@@ -20,7 +20,6 @@ class Kind(StrEnum):
     TILE = "tile"
     MANIFEST = "manifest"
     PICTURE = "picture"  # poster, storyboard list
-    DOWNLOAD = "download"
 
 
 IMMUTABLE_KINDS = frozenset({Kind.SEGMENT, Kind.INIT, Kind.TILE})

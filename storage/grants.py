@@ -62,8 +62,8 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackGrant:
-    """Times are seconds since the epoch. ``network``: an address or CIDR network. ``scope``: what it opens: ``play``,
-    ``download`` (play, and the files as a whole) or ``plays`` (the page about how it was played)."""
+    """Times are seconds since the epoch. ``network``: an address or CIDR network. ``scope``: what it opens: ``play``, or
+    ``plays``, the page about how it was played."""
 
     video: VideoId
     expires_at_s: int
@@ -73,9 +73,7 @@ class PlaybackGrant:
 
     def allows(self, video: str, now_s: float, address: str | None, scope: str = "play") -> bool:
         """Whether ``video`` may be played now from ``address``."""
-        if self.video != video or not self.not_before_s <= now_s:
-            return False
-        if scope not in ((self.scope, "play") if self.scope == "download" else (self.scope,)):
+        if self.video != video or self.scope != scope or now_s < self.not_before_s:
             return False
         return self.network is None or is_within(address, self.network)
 
