@@ -62,6 +62,11 @@ fuzz: $(STAMPS)/dev setup ## 2,000 mutated media files: none hangs, none kills; 
 	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \
 		$(PY) -m pytest tests/integration/test_fuzz.py -s
 
+fault-upload: $(STAMPS)/dev ## 500 uploads through cuts, resets and killed servers; SEED=number
+	@LADDER_TEST_UPLOADS=500 LADDER_TEST_SEED=$(or $(SEED),20) $(PY) -m pytest -q tests/integration/test_upload_faults.py
+
+.PHONY: fault-upload
+
 test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
 	@sh tests/ceph.sh

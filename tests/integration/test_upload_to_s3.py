@@ -70,3 +70,27 @@ def test_a_terminated_upload_leaves_nothing(ports: Ports) -> None:
     asyncio.run(upload())
     assert not list(ports.blobs.list(""))
     assert not list(ports.blobs.list_multiparts(""))
+
+
+def test_partial_uploads_are_joined_inside_the_store(ports: Ports) -> None:
+    sizes = (6 * MIB + 1, MIB, 5, 9 * MIB)  # copied, filled up from the next ones, and copied again
+
+    async def upload() -> VideoId:
+        app = create_app(UploadApiSettings(public_url="http://fish.test", janitor_interval_s=0), ports)
+        urls, start = [], 0
+        for size in sizes:
+            fields = {"upload-length": str(size), "upload-concat": "partial"}
+            urls.append((await ask(app, "POST", "/files", fields)).fields["location"])
+            assert (await patch(app, urls[-1], 0, FILM[start : start + size])).status == 204
+            start += size
+        final = await ask(app, "POST", "/files", {"upload-concat": f"final;{' '.join(urls)}"})
+        assert final.status == 201
+        async with asyncio.timeout(60):
+            while "upload-offset" not in (await ask(app, "HEAD", final.fields["location"])).fields:
+                await asyncio.sleep(0.05)
+        return VideoId(final.fields["fishladder-video"])
+
+    video = asyncio.run(upload())
+    expected = hashlib.sha256(FILM[: sum(sizes)]).digest()
+    assert hashlib.sha256(ports.blobs.get(source_key(video))).digest() == expected
+    assert ports.catalogue.video(video).state is VideoState.INSPECTING
