@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -281,6 +282,20 @@ def test_sound_alone_is_planned_without_pictures(
     assert source.video is None
     assert abs(source.duration - 2) < Fraction(1, 10)
     assert (plan.ladder.rungs, plan.chunks, len(plan.audio), plan.total_frames) == ((), (), 1, plan.audio_frames)
+
+
+@pytest.mark.parametrize(("tag", "left"), [(rb"mp4a|esds", "audio"), (rb"avc1", "video")])
+def test_a_track_of_a_codec_that_nobody_knows_is_left_out(
+    tag: bytes, left: str, make: Callable[..., Path], look: Callable[[Path], Source]
+) -> None:
+    film = make(*picture(1), *sound(1), *X264, *AAC, "film.mp4")
+    film.write_bytes(re.sub(tag, b"zzzz", film.read_bytes()))
+    if left == "video":
+        with pytest.raises(UnsupportedSource) as refused:
+            look(film)
+        assert refused.value.reason_code == "unsupported_codec"
+    else:
+        assert [note.code for note in look(film).notes] == ["audio_undecodable"]
 
 
 def test_noise_behind_good_first_bytes_is_damaged(look: Callable[[Path], Source], tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def has_index(container: InputContainer, report: dict[str, Any]) -> bool:
 
 def describe(stream: Any) -> dict[str, Any]:
     """What the container's header says of a track."""
-    context: Any = getattr(stream, "codec_context", None)  # data tracks have none
+    context: Any = getattr(stream, "codec_context", None)  # data tracks and unknown codecs have none
     track: dict[str, Any] = {
         "index": stream.index,
         "type": stream.type,
@@ -176,6 +176,8 @@ def describe(stream: Any) -> dict[str, Any]:
         "bit_rate": context.bit_rate if context else None,
         "encrypted": _tag(context) in {"encv", "enca"},
     }
+    if context is None:  # a codec that nobody here knows
+        return track
     if stream.type == "video":
         track |= {
             "width": context.width,
