@@ -74,7 +74,10 @@ class Delivery:
         """Raises `FishladderError`s, to be answered as problems."""
         target = parse_target(request.path)
         published = await self.authorize(target, request)
-        view = parse_view(target.name, request, self._edges) if target.kind is Kind.MANIFEST else None
+        # Whole addresses of edges hold the token of this request; an edge that took it out of the path gets none.
+        steers = self._access.is_open(published.visibility) or request.token is not None
+        edges = self._edges if steers else ()
+        view = parse_view(target.name, request, edges) if target.kind is Kind.MANIFEST else None
         described = await self._find(target, published, request, view)
         return await self._respond(request, described), target
 

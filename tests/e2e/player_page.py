@@ -32,9 +32,14 @@ class Report:
 class PlayerPage:
     def __init__(self, page: Page, base_url: str) -> None:
         self._page = page
+        self._base_url = base_url
         self.console: list[str] = []
         page.on("console", lambda message: self.console.append(message.text))
         page.goto(f"{base_url}/players.html")
+
+    def report_as(self, session: str) -> None:
+        """Players that are loaded from now on report how playback goes (CMCD), under this name."""
+        self._page.goto(f"{self._base_url}/players.html?session={session}")
 
     def load(self, player: str, url: str, *, level: int | None = None) -> None:
         self._page.evaluate("([player, url, level]) => ladder.load(player, url, level)", [player, url, level])
@@ -75,12 +80,20 @@ class PlayerPage:
             duration=facts["duration"],
         )
 
-    def until(self, true_of: Callable[[Report], bool], what: str, timeout_s: float = 60) -> Report:
-        """The first report of which ``true_of`` holds. Errors end the wait at once: they will be in the report."""
+    def until(
+        self,
+        true_of: Callable[[Report], bool],
+        what: str,
+        timeout_s: float = 60,
+        *,
+        ignores_errors: bool = False,
+    ) -> Report:
+        """The first report of which ``true_of`` holds. Errors end the wait at once, unless they are expected: they will
+        be in the report."""
         deadline = time.monotonic() + timeout_s
         while True:
             report = self.report()
-            if true_of(report) or report.errors:
+            if true_of(report) or (report.errors and not ignores_errors):
                 return report
             if time.monotonic() > deadline:
                 raise AssertionError(f"the player never came to {what}: {report}; console: {self.console[-10:]}")

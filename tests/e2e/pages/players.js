@@ -9,8 +9,12 @@ video.addEventListener("waiting", () => { seen.waiting += 1; seen.waits.push(vid
 
 const byHeight = (a, b) => a.height - b.height;
 
+// With a name for its session a player reports how playback goes, by CMCD in the query.
+const session = new URLSearchParams(location.search).get("session");
+
 function hlsPlayer() {
-  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false });
+  const cmcd = session ? { cmcd: { sessionId: session, contentId: "film", useHeaders: false } } : {};
+  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd });
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal || data.details !== "bufferStalledError") seen.errors.push(`hls.js: ${data.details} fatal=${data.fatal}`);
   });
@@ -31,6 +35,7 @@ function hlsPlayer() {
 function shakaPlayer() {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
+  if (session) player.configure({ cmcd: { enabled: true, sessionId: session, contentId: "film", useHeaders: false } });
   player.addEventListener("error", (event) => seen.errors.push(`shaka-player: ${event.detail.code} ${event.detail.message || ""}`));
   const order = () => player.getVariantTracks().slice().sort(byHeight);
   return {
@@ -52,6 +57,7 @@ function shakaPlayer() {
 
 function dashPlayer() {
   const player = dashjs.MediaPlayer().create();
+  if (session) player.updateSettings({ streaming: { cmcd: { enabled: true, sid: session, cid: "film", mode: "query" } } });
   player.on(dashjs.MediaPlayer.events.ERROR, (event) => seen.errors.push(`dash.js: ${event.error && event.error.message}`));
   const order = () => player.getRepresentationsByType("video").slice().sort(byHeight);
   return {
