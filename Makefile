@@ -65,8 +65,6 @@ fuzz: $(STAMPS)/dev setup ## 2,000 mutated media files: none hangs, none kills; 
 fault-upload: $(STAMPS)/dev ## 500 uploads through cuts, resets and killed servers; SEED=number
 	@LADDER_TEST_UPLOADS=500 LADDER_TEST_SEED=$(or $(SEED),20) $(PY) -m pytest -q tests/integration/test_upload_faults.py
 
-.PHONY: fault-upload
-
 test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
 	@sh tests/ceph.sh
@@ -156,4 +154,4 @@ gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin lock clean browser
+.PHONY: edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
