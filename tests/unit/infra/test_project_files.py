@@ -62,4 +62,4 @@ def test_every_target_of_the_makefile_helps_itself() -> None:
     text = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     undocumented = [name for name in phony.split() if not re.search(rf"^{name}:.*## \S", text, re.MULTILINE)]
-    assert undocumented == ["edges", "gstreamer", "browser"]  # steps of others
+    assert undocumented == ["gstreamer", "browser"]  # steps of others
