@@ -58,7 +58,7 @@ SUITES = (
         commands=((str(Path(sys.executable).with_name("lint-imports")),),),
     ),
     Suite(name="unit", budget_s=120, commands=(_pytest(f"not ({SLOW})", processes="auto"),)),
-    Suite(name="integration", budget_s=420, commands=(_pytest("integration and not e2e and not ceph", processes="2"),)),
+    Suite(name="integration", budget_s=600, commands=(_pytest("integration and not e2e and not ceph", processes="2"),)),
     Suite(name="e2e", budget_s=600, commands=(_pytest("e2e", processes="0"),)),
 )
 
