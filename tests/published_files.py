@@ -126,9 +126,10 @@ def _subtitles(files: Files, name: str, **changes: Any) -> SubtitleRendition:
 
 
 @cache
-def _published(gop_frames: int, subtitles: bool) -> tuple[tuple[str, bytes], ...]:
+def _published(gop_frames: int, subtitles: bool, complete: bool) -> tuple[tuple[str, bytes], ...]:
     files: Files = {}
     presentation = a_presentation(
+        complete=complete,
         video=(
             _video(files, "low", padding=1_000, gop_frames=gop_frames),
             _video(files, "high", padding=4_000, gop_frames=gop_frames),
@@ -154,9 +155,9 @@ def _published(gop_frames: int, subtitles: bool) -> tuple[tuple[str, bytes], ...
     return tuple(files.items())
 
 
-def published(*, gop_frames: int = 50, subtitles: bool = False) -> Files:
-    """The files of a complete film of 10.4 s: two rungs of one size, two languages, a storyboard."""
-    return dict(_published(gop_frames, subtitles))
+def published(*, gop_frames: int = 50, subtitles: bool = False, complete: bool = True) -> Files:
+    """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard."""
+    return dict(_published(gop_frames, subtitles, complete))
 
 
 def named(files: Files, rendition: str, start: str) -> str:

@@ -19,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from infra.cli.libraries import WebLibrary
+from packager.conformance import Severity, judge, read_subject
 from tests.conformant import assert_conformant, examined
 from tests.integration.test_media_table import through_the_pipeline
 from workers.ffmpeg.process import Tools, find_tools
@@ -153,6 +155,13 @@ def test_gstreamer_reads_every_picture_once(manifest: str, url: str) -> None:
     )
     shown = re.findall(r"GstFakeSink:\S+: last-message = chain", told.stdout)
     assert len(shown) == SECONDS * RATE, told.stderr
+
+
+def test_a_plain_web_server_is_told_what_it_lacks(url: str) -> None:
+    with WebLibrary() as web:
+        report = judge(read_subject(web.entries(url), web))
+    assert {one.rule.id for one in report.of(Severity.MUST)} == {"hls-gzip", "url-range"}
+    assert "url-etag" in report.ids
 
 
 def test_the_same_film_gives_the_same_bytes(film: Path, site: Path, tools: Tools, tmp_path: Path) -> None:

@@ -345,6 +345,11 @@ def test_our_own_film_breaks_no_must() -> None:
     assert {finding.rule.id for finding in report.of(Severity.SHOULD)} == {"hls-dense-iframes"}
 
 
+def test_our_own_film_breaks_no_must_while_it_grows() -> None:
+    report = examined(published(complete=False))
+    assert [(finding.rule.id, finding.where, finding.detail) for finding in report.of(Severity.MUST)] == []
+
+
 def test_our_own_film_served_well_breaks_no_must() -> None:
     assert examined(published(), speaks_http=True).of(Severity.MUST) == ()
 
