@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-_USED_JUST_NOW_S = 10.0  # a file this fresh may be about to be sent
+# A file this fresh may be about to be sent by its path, so it stays: what is written meanwhile may exceed the bound.
+_USED_JUST_NOW_S = 3.0
 _SWEEP_SHARE = 64  # the folder is looked through after every 64th of its capacity
 
 
@@ -69,7 +70,7 @@ class DiskCache:
             goal = self._capacity_bytes - self._capacity_bytes // _SWEEP_SHARE
             fresh = time.time() - _USED_JUST_NOW_S
             for used_at, size, path in files:
-                if held <= goal or (used_at > fresh and held <= self._capacity_bytes):
+                if held <= goal or used_at > fresh:
                     break
                 path.unlink(missing_ok=True)
                 held -= size

@@ -4,14 +4,17 @@ thread. Bounded: when too many wait, reports are dropped and counted, never answ
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
-from origin.cmcd import parse_events, parse_headers, parse_query
+from origin.cmcd import Cmcd, parse_events, parse_headers, parse_query
 from origin.metrics import OriginMetrics
 from origin.sessions import Report, Sessions, summed
 from storage.errors import Unavailable
@@ -25,7 +28,19 @@ _HOUSEKEEPING_S = 3600.0
 _DAY_MS = 24 * 3600 * 1000
 
 
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """``read`` makes reports of what came with a request."""
+
+    video: VideoId
+    at_ms: int
+    sent_bytes: int
+    read: Callable[[], tuple[Cmcd, ...]]
+
+
 class Reports:
+    """Belongs to one event loop. Without ``plays`` nothing is taken in."""
+
     def __init__(
         self,
         plays: Plays | None,
@@ -42,101 +57,93 @@ class Reports:
         self._queue = queue
         self._interval_s = interval_s
         self._days = days
-        self._waiting: deque[tuple[str, VideoId, int, int]] = deque()
-        self._waiting_headers: deque[tuple[tuple[tuple[bytes, bytes], ...], VideoId, int, int]] = deque()
+        self._waiting: deque[_Unread] = deque()
         self._unwritten: list[Heard] = []
         self._sessions = Sessions()
+        self._one_at_a_time = threading.Lock()
+        self._forgot_at_s = time.monotonic() - _HOUSEKEEPING_S
         self._work: asyncio.Task[None] | None = None
 
     def take_query(self, query: str, video: str, sent_bytes: int) -> None:
         """The report in a request's query."""
-        if self._has_room():
-            self._waiting.append((query, VideoId(video), _now_ms(), sent_bytes))
+        self._take(video, sent_bytes, lambda: _some(parse_query(query)))
 
     def take_headers(self, headers: Iterable[tuple[bytes, bytes]], video: str, sent_bytes: int) -> None:
         """The report in a request's headers."""
-        if self._has_room():
-            told = tuple(pair for pair in headers if pair[0].startswith(b"cmcd-"))
-            self._waiting_headers.append((told, VideoId(video), _now_ms(), sent_bytes))
+        told = tuple(pair for pair in headers if pair[0].startswith(b"cmcd-"))
+        self._take(video, sent_bytes, lambda: _some(parse_headers(told)))
 
     def take_events(self, body: str, video: str) -> None:
         """The reports of event mode."""
-        now_ms = _now_ms()
-        for cmcd in parse_events(body):
-            heard = self._sessions.hear(Report(video=VideoId(video), at_ms=now_ms, sent_bytes=0, cmcd=cmcd))
-            if heard is not None and self._has_room():
-                self._unwritten.append(heard)
+        self._take(video, 0, lambda: parse_events(body))
 
     def start(self) -> None:
         if self._plays is not None:
-            self._work = asyncio.ensure_future(self._write_on())
+            self._work = asyncio.ensure_future(self._work_on())
 
     async def stop(self) -> None:
         """Write what waits."""
         if self._work is None:
             return
         self._work.cancel()
-        await asyncio.wait([self._work])
-        await self._write()
+        with suppress(asyncio.CancelledError):
+            await self._work
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._work_off)
 
-    def _has_room(self) -> bool:
+    def _take(self, video: str, sent_bytes: int, read: Callable[[], tuple[Cmcd, ...]]) -> None:
         if self._plays is None:
-            return False
-        if len(self._waiting) + len(self._waiting_headers) + len(self._unwritten) >= self._queue:
+            return
+        if len(self._waiting) + len(self._unwritten) >= self._queue:
             self._metrics.count("dropped_reports")
-            return False
+            return
         self._metrics.count("reports")
-        return True
+        self._waiting.append(_Unread(VideoId(video), _now_ms(), sent_bytes, read))
 
-    async def _write_on(self) -> None:
-        forgot_at_s = time.monotonic() - _HOUSEKEEPING_S
+    async def _work_on(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._interval_s)
-            await self._write()
-            if time.monotonic() - forgot_at_s > _HOUSEKEEPING_S:
-                forgot_at_s = time.monotonic()
-                await self._in_thread(self._forget)
+            # Shielded: a stop does not take the work away from under its thread.
+            await asyncio.shield(loop.run_in_executor(self._threads, self._work_off))
 
-    async def _write(self) -> None:
-        heard = [*self._unwritten, *self._read()]
-        self._unwritten = []
-        if not heard:
-            return
-        sums = summed(heard)
-        for start in range(0, len(sums), _BATCH):
-            batch = sums[start : start + _BATCH]
-            if not await self._in_thread(self._record, batch):
-                self._unwritten += batch  # the next round tries again, while there is room
+    def _work_off(self) -> None:
+        """In a thread: read, fold and write all that waits. What cannot be written waits on."""
+        with self._one_at_a_time:
+            self._write()
 
-    def _read(self) -> list[Heard]:
-        heard: list[Heard | None] = []
-        while self._waiting:
-            query, video, at_ms, sent_bytes = self._waiting.popleft()
-            if (cmcd := parse_query(query)) is not None:
-                heard.append(self._sessions.hear(Report(video=video, at_ms=at_ms, sent_bytes=sent_bytes, cmcd=cmcd)))
-        while self._waiting_headers:
-            headers, video, at_ms, sent_bytes = self._waiting_headers.popleft()
-            if (cmcd := parse_headers(headers)) is not None:
-                heard.append(self._sessions.hear(Report(video=video, at_ms=at_ms, sent_bytes=sent_bytes, cmcd=cmcd)))
-        return [one for one in heard if one is not None]
-
-    async def _in_thread(self, work: object, *args: object) -> bool:
+    def _write(self) -> None:
+        assert self._plays is not None
+        sums = summed([*self._unwritten, *self._fold()])
+        self._unwritten = list(sums)
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)  # type: ignore[arg-type]  # bound methods of ours
+            for start in range(0, len(sums), _BATCH):
+                batch = sums[start : start + _BATCH]
+                self._plays.record_plays(batch)
+                del self._unwritten[: len(batch)]
+            self._forget(self._plays)
         except Unavailable as error:
-            log.warning("plays_not_written", reason=error.code)
-            return False
-        return True
+            log.warning("plays_not_written", reason=error.code, waiting=len(self._unwritten))
 
-    def _record(self, heard: tuple[Heard, ...]) -> None:
-        assert self._plays is not None
-        self._plays.record_plays(heard)
+    def _fold(self) -> Iterator[Heard]:
+        while self._waiting:
+            one = self._waiting.popleft()
+            for cmcd in one.read():
+                report = Report(video=one.video, at_ms=one.at_ms, sent_bytes=one.sent_bytes, cmcd=cmcd)
+                heard = self._sessions.hear(report)
+                if heard is not None:
+                    yield heard
 
-    def _forget(self) -> None:
-        assert self._plays is not None
-        forgotten = self._plays.forget_plays(_now_ms() - self._days * _DAY_MS)
+    def _forget(self, plays: Plays) -> None:
+        if time.monotonic() - self._forgot_at_s < _HOUSEKEEPING_S:
+            return
+        self._forgot_at_s = time.monotonic()
+        forgotten = plays.forget_plays(_now_ms() - self._days * _DAY_MS)
         if forgotten:
             log.info("plays_forgotten", number=forgotten)
+
+
+def _some(told: Cmcd | None) -> tuple[Cmcd, ...]:
+    return () if told is None else (told,)
 
 
 def _now_ms() -> int:

@@ -53,14 +53,16 @@ def main(seconds: int) -> int:
     settled = [sample for sample in samples if sample[0] > seconds / 5]
     third = max(1, len(settled) // 3)
     early, late = (max(rss for _, rss, _ in part) for part in (settled[:third], settled[-third:]))
-    fds = [max(number for _, _, number in part) for part in (settled[:third], settled[-third:])]
-    match = re.search(r"DONE (\d+) (\d+) (\d+)", printed)
+    # The fewest at a time: files that are being read come and go.
+    fds = [min(number for _, _, number in part) for part in (settled[:third], settled[-third:])]
+    match = re.search(r"DONE (\d+) (\d+) (\d+) (\d+) (\d+)", printed)
     assert match, printed
-    requests, received, errors = map(int, match.groups())
+    requests, received, broken, refused, late_ones = map(int, match.groups())
+    errors = broken + refused + late_ones
     print(
         f"{seconds} s, {CONNECTIONS} connections, {count * SEGMENT_BYTES / 1e6:.0f} MB through {CACHE_BYTES / 1e6:.0f} MB"
     )
-    print(f"{requests} answers, {received / 1e9:.1f} GB, {errors} errors")
+    print(f"{requests} answers, {received / 1e9:.1f} GB; {broken} broken, {refused} refused, {late_ones} late")
     print(
         f"RSS {early / 1e6:.0f} MB, then {late / 1e6:.0f} MB ({late / early - 1:+.1%}); descriptors {fds[0]}, then {fds[1]}"
     )
@@ -75,8 +77,8 @@ math.randomseed(7)
 request = function() return wrk.format("GET", paths[math.random(#paths)]) end
 done = function(summary)
   local e = summary.errors
-  io.write(string.format("DONE %d %d %d\\n", summary.requests, summary.bytes,
-    e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format("DONE %d %d %d %d %d\\n", summary.requests, summary.bytes,
+    e.connect + e.read + e.write, e.status, e.timeout))
 end
 """
 
