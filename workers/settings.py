@@ -38,9 +38,7 @@ class WorkerSettings:
 
     # How far a lane's tools step back when CPUs are short (0 to 19, as of `nice`): nothing pre-empts a running chunk, so
     # the kernel has to. What makes a video playable goes first.
-    niceness: Mapping[Lane, int] = field(
-        default_factory=lambda: {Lane.INTERACTIVE: 3, Lane.STANDARD: 5, Lane.BULK: 10}
-    )
+    niceness: Mapping[Lane, int] = field(default_factory=lambda: {Lane.INTERACTIVE: 3, Lane.STANDARD: 5, Lane.BULK: 10})
 
     # Room for local copies of sources, shared by all runners of a machine.
     source_cache_bytes: int = 20 * 1024**3
