@@ -3,13 +3,14 @@ an element for each takes seconds to write."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 _INDENT = "  "
 _IN_ATTRIBUTES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#09;"}
-_SPECIAL = frozenset("&<>\"'\n\r\t")
+_SPECIAL = re.compile('[&<>"\n\r\t]')
 
 
 class Run(ET.Element):
@@ -49,6 +50,6 @@ def _run(run: Run, margin: str) -> Iterator[str]:
     before, after = f'{margin}<{run.tag} {run.attribute}="', '" />'
     texts = list(map(str, run.values))
     whole = f"{after}\n{before}".join(texts)
-    if not _SPECIAL.isdisjoint("".join(texts)):
+    if _SPECIAL.search("".join(texts)):
         whole = f"{after}\n{before}".join(escape(text, _IN_ATTRIBUTES) for text in texts)
     yield f"{before}{whole}{after}"
