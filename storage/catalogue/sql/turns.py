@@ -8,6 +8,7 @@ that are a moment old, and all of them are charged.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -64,6 +65,7 @@ def waiting(tx: Transaction, lane: Lane) -> Iterator[Waiting]:
         yield Waiting(tenant=TenantId(row.tenant), virtual_ms=row.virtual_ms, due_at_ms=row.due_at_ms)
 
 
+@cache  # building the statement costs more than running it
 def waiting_tenants(lane: Lane) -> sa.Select[tuple[object, ...]]:
     """A loose index scan: each step seeks the first tenant after the last one."""
     in_lane = sa.and_(is_ready, jobs.c.urgency == LANES_BY_URGENCY.index(lane))
@@ -98,8 +100,13 @@ def charge(tx: Transaction, lane: Lane, turn: Turn, cost_cpu_ms: int, policy: Fa
         else_=turn.start_ms + cost_ms,
     )
     tx.execute(own.on_conflict_do_update(index_elements=["tenant"], set_={"virtual_ms": later}))
-    # All lanes in one statement and one order, so that claims never wait for each other in a ring.
-    use = tx.insert(lane_turns).values(
+    # All lanes, and in one order, so that claims never wait for each other in a ring.
+    use = tx.insert(lane_turns)
+    new = use.excluded
+    used = lane_turns.c.used_cpu_ms * fading(cost_cpu_ms, policy) + new.used_cpu_ms
+    virtual = sa.case((lane_turns.c.virtual_ms > new.virtual_ms, lane_turns.c.virtual_ms), else_=new.virtual_ms)
+    tx.execute(
+        use.on_conflict_do_update(index_elements=["lane"], set_={"used_cpu_ms": used, "virtual_ms": virtual}),
         [
             {
                 "lane": one,
@@ -107,19 +114,7 @@ def charge(tx: Transaction, lane: Lane, turn: Turn, cost_cpu_ms: int, policy: Fa
                 "virtual_ms": turn.start_ms if one is lane else 0,
             }
             for one in LANES_BY_URGENCY
-        ]
-    )
-    new = use.excluded
-    tx.execute(
-        use.on_conflict_do_update(
-            index_elements=["lane"],
-            set_={
-                "used_cpu_ms": lane_turns.c.used_cpu_ms * fading(cost_cpu_ms, policy) + new.used_cpu_ms,
-                "virtual_ms": sa.case(
-                    (lane_turns.c.virtual_ms > new.virtual_ms, lane_turns.c.virtual_ms), else_=new.virtual_ms
-                ),
-            },
-        )
+        ],
     )
 
 
