@@ -60,11 +60,24 @@ def compared(film: Path, rung: Path, size: tuple[int, int], folder: Path) -> lis
     log = folder / "vmaf.json"
     width, height = size
     graph = (
-        f"[0:v:0]scale={width}:{height}:flags=bicubic,format=yuv420p,setpts=N/TB/25[seen];"
-        "[1:v:0]format=yuv420p,setpts=N/TB/25[meant];"
+        f"[0:v:0]scale={width}:{height}:flags=bicubic,format=yuv420p,settb=1/25,setpts=N[seen];"
+        "[1:v:0]format=yuv420p,settb=1/25,setpts=N[meant];"
         f"[seen][meant]libvmaf=n_threads={cpu_count()}:log_fmt=json:log_path={log}"
     )
-    command = ["-i", str(rung), "-i", str(film), "-filter_complex", graph, "-an", "-f", "null", "-"]
+    command = [
+        "-i",
+        str(rung),
+        "-i",
+        str(film),
+        "-filter_complex",
+        graph,
+        "-an",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "null",
+        "-",
+    ]
     ffmpeg(*command)
     return sorted(frame["metrics"]["vmaf"] for frame in json.loads(log.read_text())["frames"])
 
