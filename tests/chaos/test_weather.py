@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,11 +49,3 @@ def test_the_database_behind_a_bad_network_loses_nothing(folder: Path) -> None:
     report = run(Weather(videos=6, workers=2, storm_s=8, every_s=0.6, database="postgres"), folder)
     in_order(report)
     assert report.faults.total() > 2
-
-
-@pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime (Debian's package) is not installed")
-def test_workers_with_wrong_clocks_change_nothing(folder: Path) -> None:
-    """Only the database's clock counts: workers live an hour ahead and an hour behind."""
-    report = run(Weather(videos=3, workers=3, kills=False, clock_skew=True, database="postgres"), folder)
-    in_order(report)
-    assert report.re_executed == 0

@@ -48,7 +48,6 @@ class Weather:
     database: str = "sqlite"
     store: str = "local"
     kills: bool = True
-    clock_skew: bool = False
     storm_s: float = 60.0
     patience_s: float = 240.0
 
@@ -128,10 +127,6 @@ class Fleet:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.chaos.worker"]
-        if self._weather.clock_skew:
-            offset = self._seeded.choice(["+1h", "-1h", "+0"])
-            # Monotonic time stays true: no machine's runs backwards, and waiting by a false one would never end.
-            command = ["env", "FAKETIME_DONT_FAKE_MONOTONIC=1", "faketime", "-f", offset, *command]
         return subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT)
 
 
@@ -276,7 +271,6 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")
-    parser.add_argument("--clock-skew", action="store_true")
     parser.add_argument("--storm", type=float, default=900, dest="storm_s")
     parser.add_argument("--patience", type=float, default=1800, dest="patience_s")
     weather = Weather(**vars(parser.parse_args()))
