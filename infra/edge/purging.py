@@ -1,5 +1,6 @@
 """Purges caches by tag as the catalogue's events tell of it: a video that may no longer play goes from them at once, and
-so do the manifests of one that was published anew. Follows the events; what was missed while it was away is caught up.
+so do the manifests of one that was published anew. It follows the events from when it starts: what happened while it was
+away is not purged, and lives in the caches as long as their lifetimes say.
 """
 
 from __future__ import annotations
