@@ -31,6 +31,20 @@ BUSY_TIMEOUT_MS = 15_000
 """How long a SQLite writer waits for another. Its busy handler is not fair: under four writers the slowest of a hundred
 waits for seconds."""
 
+IDLE_IN_TRANSACTION_MS = 30_000
+"""How long PostgreSQL waits for the next word of a client that is inside a transaction. One that fell silent there (its
+network is gone, not the process) would hold the locks of a video until the server's keepalives notice: hours, by default."""
+
+_POSTGRESQL_NETWORK = {
+    # A peer that went away without a word is given up after half a minute, not after the kernel's quarter of an hour.
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
 _WRITES = "catalogue_writes"
 _EVENT_ORDER_LOCK = 0x66697368
 _BUSY_RETRY_S = 1.0
@@ -174,14 +188,16 @@ def open_engine(url: str, *, pool_size: int = 10, max_overflow: int = 30, foreig
     """An engine for ``sqlite:///file``, ``sqlite://`` (memory, one connection) or ``postgresql://…``. Connects lazily."""
     target = _with_driver(sa.make_url(url))
     if target.get_backend_name() == "postgresql":
-        return sa.create_engine(
+        engine = sa.create_engine(
             target,
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_pre_ping=True,  # a restarted server must not cost the next caller an error
-            connect_args={"connect_timeout": 10},
+            connect_args=_POSTGRESQL_NETWORK,
             json_serializer=_json,
         )
+        _prepare_postgresql(engine)
+        return engine
     if target.database in (None, "", ":memory:"):
         threads = {"check_same_thread": False}
         engine = sa.create_engine(target, poolclass=StaticPool, connect_args=threads, json_serializer=_json)
@@ -213,6 +229,14 @@ def _with_driver(url: sa.URL) -> sa.URL:
     if backend == "sqlite":
         return url
     raise ValueError(f"the catalogue lives in SQLite or PostgreSQL, not {backend}")
+
+
+def _prepare_postgresql(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}")
+        connection.commit()
 
 
 def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:
