@@ -32,14 +32,19 @@ function hlsPlayer() {
   };
 }
 
-function shakaPlayer() {
+function shakaPlayer(lowest) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
   if (session) player.configure({ cmcd: { enabled: true, sessionId: session, contentId: "film", useHeaders: false } });
   player.addEventListener("error", (event) => seen.errors.push(`shaka-player: ${event.detail.code} ${event.detail.message || ""}`));
   const order = () => player.getVariantTracks().slice().sort(byHeight);
   return {
-    load: async (url) => { await player.attach(video); await player.load(url); },
+    load: async (url) => {
+      // A switch after loading would decode the first frames of another rung too.
+      if (lowest) player.configure({ abr: { enabled: false, defaultBandwidthEstimate: 1 } });
+      await player.attach(video);
+      await player.load(url);
+    },
     levels: () => order().map((track) => track.height),
     choose: (position) => {
       player.configure({ abr: { enabled: false } });
@@ -55,7 +60,7 @@ function shakaPlayer() {
   };
 }
 
-function dashPlayer() {
+function dashPlayer(lowest) {
   const player = dashjs.MediaPlayer().create();
   if (session) player.updateSettings({ streaming: { cmcd: { enabled: true, sid: session, cid: "film", mode: "query" } } });
   player.on(dashjs.MediaPlayer.events.ERROR, (event) => seen.errors.push(`dash.js: ${event.error && event.error.message}`));
@@ -64,6 +69,7 @@ function dashPlayer() {
     load: (url) => new Promise((resolve) => {
       player.on(dashjs.MediaPlayer.events.STREAM_INITIALIZED, () => resolve());
       player.updateSettings({ streaming: { cacheInitSegments: true } });
+      if (lowest) player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false }, initialBitrate: { video: 1 } } } });
       player.initialize(video, url, false);
     }),
     levels: () => order().map((representation) => representation.height),
@@ -97,9 +103,9 @@ window.ladder = {
   async load(kind, url, level = null) {
     seen.startedAt = performance.now();
     video.requestVideoFrameCallback(() => { seen.firstFrameMs = performance.now() - seen.startedAt; });
-    player = makers[kind]();
+    player = makers[kind](level === 0);
     await player.load(url);
-    if (level !== null) player.choose(level);
+    if (level !== null && player.level() !== level) player.choose(level);
   },
   play: (rate = 1) => { video.playbackRate = rate; return video.play(); },
   pause: () => video.pause(),
