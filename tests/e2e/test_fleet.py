@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Fleet:
         with (self._folder / f"{name}.log").open("wb") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-m", "infra", *service["command"]],
-                cwd=ROOT, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=inherited | settings, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         return self.processes[name]
 
@@ -85,7 +85,8 @@ def fleet(seaweedfs_endpoint: S3Endpoint, postgres_url: str, tmp_path: Path) -> 
         )
         yield fleet, RunningStack(api=api, origin=origin, state=tmp_path, process=None)  # type: ignore[arg-type]
         for process in fleet.processes.values():
-            process.kill()
+            with suppress(ProcessLookupError):  # gone already, with all that it started
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
