@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol
 
 from starlette.types import Message, Receive
 
 LINGER_S = 2.0
 LINGER_BYTES = 4 * 1024 * 1024
+
+
+class Pieces(Protocol):
+    """Bytes of an upload as they come, from wherever."""
+
+    ended: bool
+    """All of them came."""
+    disconnected: bool
+    """There will be no more of them."""
+
+    async def read(self) -> bytes:
+        """The next piece, possibly empty. Cancellable without loss."""
+        ...
+
+    def trailer(self, name: str) -> str | None: ...
 
 
 class Body:

@@ -188,12 +188,14 @@ def _creation_length(fields: RequestFields) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Append:
-    """A valid PATCH, before it is held against the upload. ``length_bytes``: a deferred length, told now."""
+    """A valid PATCH, before it is held against the upload. ``length_bytes``: a deferred length, told now. ``ends``: the
+    upload ends where this body does, if its length is not known by then."""
 
     offset_bytes: int
     body_bytes: int | None
     length_bytes: int | None
     promise: Promise | None = None
+    ends: bool = False
 
 
 def parse_append(fields: RequestFields, *, trailers: bool = False) -> Append:

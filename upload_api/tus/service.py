@@ -20,7 +20,7 @@ from upload_api.metrics import Metrics
 from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
-from upload_api.tus.body import Body
+from upload_api.tus.body import Body, Pieces
 from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
 from upload_api.tus.checksums import Digests, Promise
 from upload_api.tus.completion import drop_bytes, finish_source, give_up_source, refuse_source
@@ -42,7 +42,7 @@ from upload_api.tus.protocol import (
     parse_append,
     total_length,
 )
-from upload_api.tus.store import SourceWriter
+from upload_api.tus.store import SourceWriter, Told
 from upload_api.urls import Urls
 
 log = structlog.get_logger(__name__)
@@ -163,7 +163,14 @@ class TusService:
         check_not_final(upload)
         return await self._append(upload, parse_append(fields, trailers=body.tells_trailers), body)
 
-    async def _append(self, upload: Upload, append: Append, body: Body) -> Receipt:
+    async def take(self, upload_id: UploadId, append: Append, body: Pieces, told: Told = lambda _: None) -> Receipt:
+        """The same for bytes that come by another way than tus. ``told``: hears the offset of what is durable, as it
+        grows."""
+        upload = await self._standing(upload_id)
+        check_not_final(upload)
+        return await self._append(upload, append, body, told)
+
+    async def _append(self, upload: Upload, append: Append, body: Pieces, told: Told = lambda _: None) -> Receipt:
         check_not_refused(upload)
         if upload.state != "open":
             admit_append(append, upload, self.policy)
@@ -172,11 +179,11 @@ class TusService:
             raise going_down()
         try:
             async with self._leases.hold(upload.id) as hold, self._hopeless_is_ended(upload.id):
-                return await self._append_under(hold, append, body)
+                return await self._append_under(hold, append, body, told)
         except UploadClosed:
-            return await self._append(await self._standing(upload.id), append, body)
+            return await self._append(await self._standing(upload.id), append, body, told)
 
-    async def _closed(self, upload: Upload, append: Append, body: Body) -> Receipt:
+    async def _closed(self, upload: Upload, append: Append, body: Pieces) -> Receipt:
         """Of a PATCH to a completed upload: fine if it brings nothing, which a chunked body only shows by its end."""
         try:
             async with asyncio.timeout(self._idle_s):
@@ -184,7 +191,7 @@ class TusService:
         except TimeoutError:
             return Receipt(upload=upload, stopped=Stop.IDLE)
 
-    async def _append_under(self, hold: Hold, append: Append, body: Body) -> Receipt:
+    async def _append_under(self, hold: Hold, append: Append, body: Pieces, told: Told) -> Receipt:
         upload = await self._standing(hold.upload)
         admission = admit_append(append, upload, self.policy)
         if append.promise is not None and append.body_bytes == 0:
@@ -196,11 +203,21 @@ class TusService:
             await self._fix_length(upload, admission, hold)
         if append.body_bytes == 0:
             return Receipt(upload=await self._finished(fixed, hold))
-        receipt = await self._receive(fixed, admission.room_bytes, append.promise, body, hold)
+        receipt = await self._receive(fixed, admission.room_bytes, append.promise, body, hold, told)
         if append.promise is not None and receipt.kept and not receipt.surplus:
             await self._fix_length(upload, admission, hold)  # a body that is refused must not change the length either
             receipt = replace(receipt, upload=await self._finished(await self._standing(upload.id), hold))
+        if append.ends and body.ended and receipt.kept and not receipt.surplus:
+            receipt = replace(receipt, upload=await self._ended(receipt.upload, hold))
         return receipt
+
+    async def _ended(self, upload: Upload, hold: Hold) -> Upload:
+        """The upload, whose length turned out to be what it has."""
+        if upload.length_bytes is not None or upload.state != "open":
+            return upload
+        length_bytes = upload.offset_bytes
+        await self._threads.catalogue(self._ports.catalogue.set_upload_length, upload.id, hold.token, length_bytes)
+        return await self._finished(replace(upload, length_bytes=length_bytes), hold)
 
     async def _fix_length(self, upload: Upload, admission: Admission, hold: Hold) -> None:
         if admission.fix_length_bytes is not None:
@@ -259,9 +276,11 @@ class TusService:
         return upload
 
     async def _receive(
-        self, upload: Upload, room_bytes: int | None, promise: Promise | None, body: Body, hold: Hold
+        self, upload: Upload, room_bytes: int | None, promise: Promise | None, body: Pieces, hold: Hold, told: Told
     ) -> Receipt:
-        writer = SourceWriter(self._ports, self._threads, self._parts, upload, hold, on_approval=promise is not None)
+        writer = SourceWriter(
+            self._ports, self._threads, self._parts, upload, hold, on_approval=promise is not None, told=told
+        )
         digests = Digests(promise)
         reader = asyncio.create_task(_pump(body, writer, room_bytes, hold, digests))
         hold.on_stop(partial(_cancel, reader))
@@ -307,7 +326,7 @@ class TusService:
         return surplus
 
     async def _settle_promised(
-        self, writer: SourceWriter, reader: asyncio.Task[bool], promise: Promise, digests: Digests, body: Body
+        self, writer: SourceWriter, reader: asyncio.Task[bool], promise: Promise, digests: Digests, body: Pieces
     ) -> tuple[bool, bool]:
         """(kept, surplus) of a body with a checksum: all of it is recorded, or nothing."""
         try:
@@ -338,21 +357,21 @@ def _cancel(reader: asyncio.Task[bool]) -> None:
     reader.cancel()
 
 
-async def _brings_bytes(body: Body) -> bool:
+async def _brings_bytes(body: Pieces) -> bool:
     while not (body.ended or body.disconnected):
         if await body.read():
             return True
     return False
 
 
-def _check_unannounced(body: Body) -> None:
+def _check_unannounced(body: Pieces) -> None:
     """Raises `InvalidRequest` for a checksum in a trailer that was not announced: the bytes are kept, as they came
     without a promise, but whoever sent it must not believe that they were checked."""
     if body.ended and body.trailer(CHECKSUM_FIELD) is not None:
         raise InvalidRequest("A checksum in the trailer has to be announced by a Trailer header; it was not checked.")
 
 
-async def _pump(body: Body, writer: SourceWriter, room_bytes: int | None, hold: Hold, digests: Digests) -> bool:
+async def _pump(body: Pieces, writer: SourceWriter, room_bytes: int | None, hold: Hold, digests: Digests) -> bool:
     """Body → writer, until the body, the room or the connection ends; True if there was more than room for it.
 
     May be cancelled at any ``await``: each piece is taken in the same breath in which it is read.

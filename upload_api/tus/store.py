@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 import structlog
 
@@ -27,6 +28,9 @@ from upload_api.tus.parts import PartPolicy, plan_in_flight, plan_part_bytes
 
 log = structlog.get_logger(__name__)
 
+Told = Callable[[int], None]
+"""Hears the offset up to which bytes are durable, whenever it has grown."""
+
 
 class SourceWriter:
     """What one request adds to an upload, under one lease.
@@ -43,12 +47,14 @@ class SourceWriter:
         hold: Hold,
         *,
         on_approval: bool = False,
+        told: Told = lambda _: None,
     ) -> None:
         self._ports = ports
         self._threads = threads
         self._policy = policy
         self._upload = upload
         self._hold = hold
+        self._told = told
         self._multipart_id = upload.multipart_id
         self._tail = upload.tail
         self._beginning: asyncio.Task[None] | None = None
@@ -220,6 +226,7 @@ class SourceWriter:
             tail=tail,
         )
         self.durable_bytes = end
+        self._told(end)
         await self._replace_tail(tail)
 
     async def _replace_tail(self, tail: Tail | None) -> None:
