@@ -109,7 +109,7 @@ def counted(origin_url: str, name: str) -> int:
 
 async def crowd(url: str, size: int) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=size)
-    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+    async with httpx.AsyncClient(limits=limits, timeout=90) as client:
         return list(await asyncio.gather(*(client.get(url) for _ in range(size))))
 
 
@@ -214,7 +214,7 @@ class EventsInMemory:
 
 
 def until_answered(url: str, status: int) -> httpx.Response:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while (answer := httpx.get(url)).status_code != status and time.monotonic() < deadline:
         time.sleep(0.1)
     return answer
