@@ -18,6 +18,8 @@ from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
 from storage.media.source import Note, Source
 from storage.plays import Plays, Visibilities
+from storage.showing import Showings
+from storage.subtitles import SubtitleRow, SubtitleTracks
 
 # --- uploads ---------------------------------------------------------------------------------------------------------
 
@@ -211,6 +213,17 @@ class Asset:
     renditions: tuple[RenditionRow, ...] = ()
     storyboard: dict[str, Any] | None = None
     names: tuple[PublishedName, ...] = ()
+    subtitles: tuple[SubtitleRow, ...] = ()
+
+
+class VideoSort(StrEnum):
+    """The order of a list of videos."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    TITLE = "title"
+    LONGEST = "longest"
+    LARGEST = "largest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +241,7 @@ class Event:
     id: int
     tenant: TenantId
     video: VideoId
-    kind: str  # ``state`` | ``progress`` | ``uploaded_bytes`` | ``title``
+    kind: str  # ``state`` | ``progress`` | ``uploaded_bytes`` | ``title`` | ``showing``
     data: dict[str, Any]
     at_ms: int
 
@@ -239,9 +252,9 @@ class Videos(Protocol):
         ...
 
     def videos(
-        self, where: VideoFilter, *, limit: int = 50, after: str | None = None
+        self, where: VideoFilter, *, limit: int = 50, after: str | None = None, sort: VideoSort = VideoSort.NEWEST
     ) -> tuple[tuple[Video, ...], str | None]:
-        """Newest first; the second value is the cursor of the next page."""
+        """The second value is the cursor of the next page, good for the same ``sort``."""
         ...
 
     def asset(self, asset: AssetId, *, with_segments: bool = True) -> Asset:
@@ -402,7 +415,7 @@ class Audits(Protocol):
         ...
 
 
-class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Audits, Protocol):
+class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Protocol):
     """All of it, as one adapter gives it."""
 
     def check(self) -> None:

@@ -15,6 +15,8 @@ from storage.catalogue.sql.engine import Database, open_engine
 from storage.catalogue.sql.jobs import SqlJobs
 from storage.catalogue.sql.schema import create_schema, schema_is_current
 from storage.catalogue.sql.segments import SegmentReader
+from storage.catalogue.sql.showing import SqlShowing
+from storage.catalogue.sql.subtitles import SqlSubtitles
 from storage.catalogue.sql.sweeps import SqlSweeps
 from storage.catalogue.sql.uploads import SqlUploads
 from storage.catalogue.sql.videos import SqlVideos
@@ -25,7 +27,9 @@ from storage.fairness import FairPolicy
 __all__ = ["SqlCatalogue"]
 
 
-class SqlCatalogue(SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlAudits, SqlViewing):
+class SqlCatalogue(
+    SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlAudits, SqlViewing, SqlShowing, SqlSubtitles
+):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
     def __init__(self, database: Database, *, policy: FairPolicy | None = None) -> None:

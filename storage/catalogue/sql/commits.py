@@ -15,6 +15,8 @@ from storage.catalogue.sql.jobs import finish, held_job
 from storage.catalogue.sql.moving import announce_state, move
 from storage.catalogue.sql.queueing import ensure_publish_job, insert_jobs
 from storage.catalogue.sql.rows import Row, segment_values
+from storage.catalogue.sql.showing import CHOSEN
+from storage.catalogue.sql.subtitles import insert_subtitles, store_subtitles
 from storage.catalogue.sql.tables import assets, names, renditions, segments, videos
 from storage.catalogue.sql.turns import correct
 from storage.crashpoints import CrashPoint, crashpoint
@@ -31,6 +33,7 @@ from storage.jobs import (
     PublishedName,
     RenditionSegments,
     Segment,
+    Subtitled,
     Thumbnailed,
 )
 from storage.lifecycle import VideoState
@@ -45,7 +48,7 @@ class SqlCommits:
     def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
         with self._db.write() as tx:
             video, held = held_job(tx, job, token)
-            spent_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed)) else 0
+            spent_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled)) else 0
             finish(tx, held, leases.completed(held, token), spent_cpu_ms=spent_ms or None)
             match outcome:
                 case Inspected():
@@ -54,6 +57,8 @@ class SqlCommits:
                     bells = _encoded(tx, video, held, outcome)
                 case Thumbnailed():
                     bells = _thumbnailed(tx, video, held, outcome)
+                case Subtitled():
+                    bells = _subtitled(tx, video, held, outcome)
                 case Published():
                     bells = {}
                     _published(tx, video, held, outcome)
@@ -75,6 +80,7 @@ def _inspected(tx: Transaction, video: Row, job: Job, outcome: Inspected) -> dic
             sa.insert(renditions),
             [{"asset_id": job.asset, "position": position, **row} for position, row in enumerate(rows)],
         )
+    insert_subtitles(tx, job.asset, outcome.plan.subtitles)
     tx.execute(
         sa.update(assets)
         .where(assets.c.id == job.asset)
@@ -118,7 +124,12 @@ def _encoded(tx: Transaction, video: Row, job: Job, outcome: Encoded) -> dict[La
         .values(progress=progress, notes=_with_notes(video, outcome.notes), updated_at_ms=tx.now)
     )
     if progress != video.progress:
-        tx.announce(video, "progress", {"progress": progress})
+        landed = [
+            [each.rendition, each.segments[0].number, each.segments[-1].number + 1]
+            for each in outcome.outputs
+            if each.segments
+        ]
+        tx.announce(video, "progress", {"progress": progress, "landed": landed})
     return _bell_to_publish(tx, video, job)
 
 
@@ -202,6 +213,14 @@ def _thumbnailed(tx: Transaction, video: Row, job: Job, outcome: Thumbnailed) ->
     return _bell_to_publish(tx, video, job)
 
 
+def _subtitled(tx: Transaction, video: Row, job: Job, outcome: Subtitled) -> dict[Lane, int]:
+    store_subtitles(tx, job, outcome)
+    if outcome.notes:
+        notes = _with_notes(video, outcome.notes)
+        tx.execute(sa.update(videos).where(videos.c.id == video.id).values(notes=notes, updated_at_ms=tx.now))
+    return _bell_to_publish(tx, video, job)
+
+
 # --- Published -------------------------------------------------------------------------------------------------------
 
 
@@ -254,8 +273,10 @@ def _swap_names(tx: Transaction, job: Job, new: tuple[PublishedName, ...]) -> bo
             "made_by": job.kind,
         }
         insert = tx.insert(names).values(asset_id=job.asset, name=name.name, **values)
-        tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
-    _doom_unused(tx, job.asset, {row.key for row in old})
+        # What a person chose stays.
+        ours = names.c.made_by != CHOSEN
+        tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values, where=ours))
+    _doom_unused(tx, job.asset, {row.key for row in old} | {name.key for name in new})
     return {row.name for row in old} != listed
 
 

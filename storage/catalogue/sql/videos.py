@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
-from storage.catalogue import Asset, Event, Video, VideoFilter
+from storage.catalogue import Asset, Event, Video, VideoFilter, VideoSort
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import give_up, locked_video
 from storage.catalogue.sql.queueing import begin_again
@@ -21,6 +22,7 @@ from storage.catalogue.sql.rows import (
     video_from,
 )
 from storage.catalogue.sql.segments import SegmentReader
+from storage.catalogue.sql.subtitles import subtitles_of
 from storage.catalogue.sql.tables import assets, events, names, renditions, videos
 from storage.errors import IllegalTransition, InvalidRequest, NotFound
 from storage.ids import AssetId, TenantId, VideoId
@@ -30,7 +32,16 @@ from storage.lifecycle import VideoState
 PUBLIC = (VideoState.PLAYABLE, VideoState.READY)
 """States in which a video's public names answer."""
 
-_CURSOR = re.compile(r"(\d{1,16})-([0-9a-z]{1,64})")
+_CURSOR = re.compile(r"(-?\d{1,16}|x[0-9a-f]{0,4000})-([0-9a-z]{1,64})")
+
+_SORTS: dict[VideoSort, tuple[sa.ColumnElement[Any], bool]] = {
+    VideoSort.NEWEST: (videos.c.created_at_ms, True),
+    VideoSort.OLDEST: (videos.c.created_at_ms, False),
+    VideoSort.TITLE: (sa.func.lower(videos.c.title), False),
+    VideoSort.LONGEST: (sa.func.coalesce(videos.c.duration_ms, -1), True),
+    VideoSort.LARGEST: (sa.func.coalesce(videos.c.source_bytes, -1), True),
+}
+"""By what, and whether the greatest comes first; the id decides between equals."""
 
 
 class SqlVideos:
@@ -42,18 +53,20 @@ class SqlVideos:
             return _video(tx, video)
 
     def videos(
-        self, where: VideoFilter, *, limit: int = 50, after: str | None = None
+        self, where: VideoFilter, *, limit: int = 50, after: str | None = None, sort: VideoSort = VideoSort.NEWEST
     ) -> tuple[tuple[Video, ...], str | None]:
-        query = _filtered(where)
+        by, descending = _SORTS[sort]
+        query = _filtered(where).add_columns(by.label("sorted_by"))
         if after is not None:
-            query = query.where(sa.tuple_(videos.c.created_at_ms, videos.c.id) < sa.tuple_(*_parse_cursor(after)))
-        newest_first = query.order_by(videos.c.created_at_ms.desc(), videos.c.id.desc())
+            here, cursor_at = sa.tuple_(by, videos.c.id), sa.tuple_(*_parse_cursor(after, sort))
+            query = query.where(here < cursor_at if descending else here > cursor_at)
+        order = (by.desc(), videos.c.id.desc()) if descending else (by, videos.c.id)
         with self._db.read() as tx:
-            rows = tx.all(newest_first.limit(limit + 1))  # one more than asked for: is there a next page?
+            rows = tx.all(query.order_by(*order).limit(limit + 1))  # one more than asked for: is there a next page?
             page = rows[:limit]
             public = _published_names(tx, page)
         more = len(rows) > limit and page
-        cursor = f"{page[-1].created_at_ms}-{page[-1].id}" if more else None
+        cursor = _cursor(page[-1]) if more else None
         return tuple(video_from(row, public[row.asset_id]) for row in page), cursor
 
     def asset(self, asset: AssetId, *, with_segments: bool = True) -> Asset:
@@ -64,10 +77,12 @@ class SqlVideos:
             stored = self._segments.of(tx, asset, row.revision) if with_segments else {}
             listed = tx.all(sa.select(renditions).where(renditions.c.asset_id == asset).order_by(renditions.c.position))
             public = tx.all(sa.select(names).where(names.c.asset_id == asset).order_by(names.c.name))
+            text = subtitles_of(tx, asset)
         return asset_from(
             row,
             tuple(rendition_from(rendition, tuple(stored.get(rendition.name, ()))) for rendition in listed),
             tuple(name_from(name) for name in public),
+            text,
         )
 
     def published(self, video: VideoId, name: str) -> tuple[AssetId, PublishedName | None]:
@@ -164,8 +179,17 @@ def _filtered(where: VideoFilter) -> sa.Select[tuple[object, ...]]:
     return query
 
 
-def _parse_cursor(cursor: str) -> tuple[int, str]:
+def _cursor(last: Row) -> str:
+    at = f"x{last.sorted_by.encode().hex()}" if isinstance(last.sorted_by, str) else str(last.sorted_by)
+    return f"{at}-{last.id}"
+
+
+def _parse_cursor(cursor: str, sort: VideoSort) -> tuple[int | str, str]:
     match = _CURSOR.fullmatch(cursor)
-    if match is None:
+    if match is None or match[1].startswith("x") != (sort is VideoSort.TITLE):
         raise InvalidRequest("That is not a cursor of ours.", cursor=cursor[:80])
-    return int(match[1]), match[2]
+    try:
+        at: int | str = bytes.fromhex(match[1][1:]).decode() if sort is VideoSort.TITLE else int(match[1])
+    except ValueError as error:
+        raise InvalidRequest("That is not a cursor of ours.", cursor=cursor[:80]) from error
+    return at, match[2]
