@@ -33,6 +33,7 @@ class JobKind(StrEnum):
     ENCODE = "encode"  # payload: {"chunk": index, "rungs": [names]}
     AUDIO = "audio"  # payload: {"rendition": name, "piece": index}
     THUMBNAILS = "thumbnails"  # payload: {}
+    SUBTITLES = "subtitles"  # payload: {"tracks": [names]}, and of uploaded ones {"whole": name of the file}
     PUBLISH = "publish"  # payload: {}; at most one ready per video
 
 
@@ -125,6 +126,17 @@ class RenditionSegments:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleSegments:
+    """The stored files of one rendition of subtitles: the whole text, and its segments."""
+
+    rendition: str
+    whole_name: str  # ``whole-{hash12}.vtt``
+    whole_size_bytes: int
+    timescale: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedName:
     """A public name under ``/v/{id}/`` and the object that answers for it."""
 
@@ -169,6 +181,16 @@ class Thumbnailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subtitled:
+    """Subtitles of the job's tracks; one that is not among them cannot be had, and is not waited for any more. Committing
+    adds a `PUBLISH` job unless one is ready."""
+
+    tracks: tuple[SubtitleSegments, ...]
+    cpu_ms: int = 0
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """Manifests that are in the store. ``revision``: the asset revision they were made from; an older one never
     replaces a newer one. ``playable``/``final`` move the video on."""
@@ -179,7 +201,7 @@ class Published:
     final: bool
 
 
-Outcome = Inspected | Encoded | Thumbnailed | Published
+Outcome = Inspected | Encoded | Thumbnailed | Subtitled | Published
 
 
 class Bell(Protocol):

@@ -46,6 +46,16 @@ def segment_name(number: int, digest: str) -> str:
     return f"{number}-{digest}.m4s"
 
 
+def subtitle_name(number: int, digest: str) -> str:
+    """Name of a segment of subtitles inside its rendition. ``number`` counts from 0."""
+    return f"{number}-{digest}.vtt"
+
+
+def whole_subtitles_name(digest: str) -> str:
+    """Name of the file that holds all of a rendition of subtitles."""
+    return f"whole-{digest}.vtt"
+
+
 def init_name(digest: str) -> str:
     return f"init-{digest}.mp4"
 

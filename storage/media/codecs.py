@@ -23,3 +23,15 @@ AUDIO_DECODERS: tuple[str, ...] = (
     "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s16be_planar", "pcm_s16le_planar",
 )  # fmt: skip
 DECODERS: tuple[str, ...] = VIDEO_DECODERS + AUDIO_DECODERS
+
+TEXT_DECODERS: tuple[str, ...] = (
+    "ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "microdvd", "mpl2", "jacosub", "sami", "realtext", "stl",
+    "pjs", "vplayer", "subviewer", "subviewer1", "cc_dec", "libaribcaption", "libaribb24",
+)  # fmt: skip
+"""They run in one command alone: the one that reads subtitles."""
+
+TEXT_CODECS: frozenset[str] = frozenset({
+    "ass", "ssa", "subrip", "mov_text", "webvtt", "text", "microdvd", "mpl2", "jacosub", "sami", "realtext", "stl",
+    "pjs", "vplayer", "subviewer", "subviewer1", "eia_608", "arib_caption",
+})  # fmt: skip
+"""Subtitles that are text, by the names of their codecs. All others are pictures of text."""

@@ -100,6 +100,20 @@ class AudioRendition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleRendition:
+    """Subtitles to publish, from source track ``track_index``; None: they were uploaded. ``name`` is also their folder in
+    keys and URLs."""
+
+    name: str
+    language: str
+    label: str
+    track_index: int | None = None
+    default: bool = False
+    forced: bool = False
+    for_deaf: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EncodePlan:
     """Everything that will be made, decided once. ``total_frames`` output frames, always exactly that many; of a source
     without a picture these are AAC frames, and there are no chunks."""
@@ -111,6 +125,7 @@ class EncodePlan:
     audio: tuple[AudioRendition, ...] = ()
     audio_pieces: tuple[AudioPiece, ...] = ()  # the same for every audio rendition
     audio_frames: int = 0
+    subtitles: tuple[SubtitleRendition, ...] = ()
 
     @property
     def duration(self) -> Fraction:

@@ -40,6 +40,6 @@ def normalise_language(tag: str | None) -> str:
     return (_KNOWN[primary][0] if primary in _KNOWN else primary) + dash + rest
 
 
-def language_name(tag: str) -> str:
-    """An English name for a normalised tag, the tag itself where we have none."""
-    return "Audio" if tag == UNDETERMINED else _NAMES.get(tag.partition("-")[0], tag)
+def language_name(tag: str, unknown: str = "Audio") -> str:
+    """An English name for a normalised tag, the tag itself where we have none; ``unknown`` for the one that says nothing."""
+    return unknown if tag == UNDETERMINED else _NAMES.get(tag.partition("-")[0], tag)

@@ -64,8 +64,22 @@ class AudioTrack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SubtitleTrack:
+    """One track of subtitles that are text. ``forced``: only what must be read by everybody, such as signs. ``for_deaf``:
+    tells of sounds and speakers too."""
+
+    index: int
+    codec: str
+    language: str = "und"
+    title: str | None = None
+    default: bool = False
+    forced: bool = False
+    for_deaf: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OtherTrack:
-    """A track we do not encode (subtitles, data, cover art), kept to be reported."""
+    """A track we do not encode (subtitles that are pictures, data, cover art), kept to be reported."""
 
     index: int
     kind: str
@@ -93,3 +107,4 @@ class Source:
     audio: tuple[AudioTrack, ...] = ()
     others: tuple[OtherTrack, ...] = ()
     notes: tuple[Note, ...] = ()
+    subtitles: tuple[SubtitleTrack, ...] = ()

@@ -11,6 +11,8 @@ from storage.audit import Holdings, Reference
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
+from storage.catalogue.sql.subtitle_tables import subtitles
+from storage.catalogue.sql.subtitles import stored_files
 from storage.catalogue.sql.tables import assets, doomed, is_open, jobs, names, renditions, segments, uploads, videos
 from storage.errors import Conflict
 from storage.ids import AssetId, TenantId, VideoId, new_asset_id
@@ -87,6 +89,10 @@ def _references(tx: Transaction) -> Iterator[Reference]:
     public = of_asset.join(names, names.c.asset_id == assets.c.id).add_columns(names.c.key, names.c.size_bytes)
     for row in tx.connection.execute(public):
         yield Reference(key=row.key, video=VideoId(row.video), size_bytes=row.size_bytes)
+    text = of_asset.join(subtitles, subtitles.c.asset_id == assets.c.id).add_columns(subtitles)
+    for row in tx.connection.execute(text):
+        for key, size_bytes in stored_files(row):
+            yield Reference(key=key, video=VideoId(row.video), size_bytes=size_bytes)
     dropped = sa.select(doomed.c.key).where(doomed.c.key == videos.c.source_key).exists()
     sources = sa.select(videos.c.id, videos.c.source_key, videos.c.source_bytes).where(
         videos.c.state.in_(WITH_SOURCE), videos.c.uploaded_at_ms.is_not(None), videos.c.source_dropped_at_ms.is_(None)

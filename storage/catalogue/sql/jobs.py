@@ -23,6 +23,7 @@ JOB_DEAD: dict[JobKind, str] = {
     JobKind.ENCODE: "We could not encode a part of this video. It can be tried again.",
     JobKind.AUDIO: "We could not encode the sound of this video. It can be tried again.",
     JobKind.THUMBNAILS: "We could not make the thumbnails of this video. It can be tried again.",
+    JobKind.SUBTITLES: "We could not read the subtitles of this video. It can be tried again.",
     JobKind.PUBLISH: "We could not publish this video. It can be tried again.",
 }
 """What a creator is told."""

@@ -15,6 +15,7 @@ from storage import keys
 from storage.catalogue.sql.dooming import doom_key, doom_prefix
 from storage.catalogue.sql.engine import Transaction
 from storage.catalogue.sql.rows import Row
+from storage.catalogue.sql.subtitle_tables import subtitles
 from storage.catalogue.sql.tables import jobs, names, segments, uploads, videos
 from storage.errors import NotFound, StaleLease
 from storage.jobs import JobState
@@ -78,6 +79,7 @@ def drop_asset(tx: Transaction, asset_id: str) -> None:
     """Public names and segments of an asset go now, its objects after their grace."""
     tx.execute(sa.delete(names).where(names.c.asset_id == asset_id))
     tx.execute(sa.delete(segments).where(segments.c.asset_id == asset_id))
+    tx.execute(sa.delete(subtitles).where(subtitles.c.asset_id == asset_id))
     doom_prefix(tx, f"{asset_id}/")
 
 

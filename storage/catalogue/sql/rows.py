@@ -15,6 +15,7 @@ from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
 from storage.media.source import Note, Source
 from storage.records import from_record
+from storage.subtitles import SubtitleRow
 
 Row = sa.Row[Any]
 
@@ -70,7 +71,12 @@ def video_from(row: Row, published: frozenset[str]) -> Video:
     )
 
 
-def asset_from(row: Row, renditions: tuple[RenditionRow, ...], names: tuple[PublishedName, ...]) -> Asset:
+def asset_from(
+    row: Row,
+    renditions: tuple[RenditionRow, ...],
+    names: tuple[PublishedName, ...],
+    subtitles: tuple[SubtitleRow, ...] = (),
+) -> Asset:
     return Asset(
         id=AssetId(row.id),
         video=VideoId(row.video_id),
@@ -83,6 +89,7 @@ def asset_from(row: Row, renditions: tuple[RenditionRow, ...], names: tuple[Publ
         renditions=renditions,
         storyboard=row.storyboard,
         names=names,
+        subtitles=subtitles,
     )
 
 
