@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from storage.audit import Holdings
 from storage.blobs import StoredPart
 from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
+from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
 from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
@@ -47,6 +48,7 @@ class NewUpload:
     concat: Concat | None = None
     concat_raw: str | None = None
     joins: tuple[UploadId, ...] = ()
+    source_url: str | None = None  # its bytes are fetched from there: see `storage.imports`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -415,7 +417,7 @@ class Audits(Protocol):
         ...
 
 
-class Catalogue(Uploads, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Protocol):
+class Catalogue(Uploads, Imports, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Protocol):
     """All of it, as one adapter gives it."""
 
     def check(self) -> None:

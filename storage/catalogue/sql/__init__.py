@@ -12,6 +12,7 @@ from typing import Self
 from storage.catalogue.sql.audits import SqlAudits
 from storage.catalogue.sql.commits import SqlCommits
 from storage.catalogue.sql.engine import Database, open_engine
+from storage.catalogue.sql.imports import SqlImports
 from storage.catalogue.sql.jobs import SqlJobs
 from storage.catalogue.sql.schema import create_schema, schema_is_current
 from storage.catalogue.sql.segments import SegmentReader
@@ -28,7 +29,16 @@ __all__ = ["SqlCatalogue"]
 
 
 class SqlCatalogue(
-    SqlUploads, SqlVideos, SqlJobs, SqlCommits, SqlSweeps, SqlAudits, SqlViewing, SqlShowing, SqlSubtitles
+    SqlUploads,
+    SqlImports,
+    SqlVideos,
+    SqlJobs,
+    SqlCommits,
+    SqlSweeps,
+    SqlAudits,
+    SqlViewing,
+    SqlShowing,
+    SqlSubtitles,
 ):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 

@@ -110,6 +110,17 @@ uploads = Table(
     ),
 )
 
+# Uploads whose bytes we fetch ourselves.
+imports = Table(
+    "imports",
+    metadata,
+    Column("upload_id", Id, ForeignKey("uploads.id"), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("validator", Text),
+    Column("tries", Integer, nullable=False),
+    Column("run_after_ms", Big, nullable=False, index=True),
+)
+
 upload_joins = Table(
     "upload_joins",
     metadata,

@@ -14,7 +14,7 @@ from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
-from storage.catalogue.sql.tables import is_open, upload_joins, upload_parts, uploads, videos
+from storage.catalogue.sql.tables import imports, is_open, upload_joins, upload_parts, uploads, videos
 from storage.errors import Conflict, IllegalTransition, NotFound, StaleLease, UploadBusy, UploadTerminated
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
 from storage.jobs import Job
@@ -78,6 +78,10 @@ class SqlUploads:
             )
             for position, partial in enumerate(new.joins):
                 tx.execute(sa.insert(upload_joins).values(final_id=upload_id, position=position, partial_id=partial))
+            if new.source_url is not None:
+                tx.execute(
+                    sa.insert(imports).values(upload_id=upload_id, url=new.source_url, tries=0, run_after_ms=tx.now)
+                )
             if not hidden:
                 announce_state(tx, locked_video(tx, video_id))
             return _whole(tx, _row(tx, upload_id))
