@@ -7,7 +7,8 @@
     │   ├── InvalidRequest            400-like: the request itself is wrong
     │   ├── TooLarge                  over a limit
     │   ├── NotAllowed                who asks may not
-    │   │   └── GrantExpired              a playback grant that was good before
+    │   │   ├── GrantExpired              a playback grant that was good before
+    │   │   └── OverQuota                 a tenant's limit is reached
     │   ├── UnsupportedSource         not video, or of a kind we refuse
     │   ├── DamagedSource             video, but nothing of it can be decoded
     │   └── UploadTerminated          the upload was ended by its owner
@@ -22,7 +23,8 @@
     ├── Unavailable             worth retrying; may carry a delay
     │   ├── StoreUnavailable
     │   ├── CatalogueUnavailable
-    │   └── NoRoom
+    │   ├── NoRoom
+    │   └── KeyUnavailable        a content key that cannot be opened, or a key service that does not answer
     └── ToolFailed              argv, exit code, stderr tail
         ├── ToolCrashed
         ├── ToolTimedOut
@@ -78,6 +80,12 @@ class GrantExpired(NotAllowed):
     """This link to play has expired; ask for a new one where you got it."""
 
     code = "grant_expired"
+
+
+class OverQuota(NotAllowed):
+    """The limit of what may be kept here is reached."""
+
+    code = "over_quota"
 
 
 class UnsupportedSource(Rejected):
@@ -179,6 +187,12 @@ class NoRoom(Unavailable):
     """There is not enough disk or memory for this now."""
 
     code = "no_room"
+
+
+class KeyUnavailable(Unavailable):
+    """A content key cannot be had at the moment."""
+
+    code = "key_unavailable"
 
 
 class ToolFailed(FishladderError):

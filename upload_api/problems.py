@@ -20,6 +20,7 @@ from storage import errors
 from storage.errors import FishladderError
 from upload_api.errors import (
     ChecksumMismatch,
+    ImportRefused,
     MethodNotAllowed,
     NotMedia,
     SourceLost,
@@ -44,11 +45,16 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.TooLarge: 413,
     errors.NotAllowed: 403,
     errors.GrantExpired: 403,
+    errors.OverQuota: 403,
+    NotSignedIn: 401,
+    MissingScope: 403,
+    ForeignOrigin: 403,
     errors.UnsupportedSource: 422,
     errors.DamagedSource: 422,
     errors.UploadTerminated: 410,
     UploadRefused: 422,
     NotMedia: 422,
+    ImportRefused: 422,
     errors.NotFoundOrConflict: 409,
     errors.NotFound: 404,
     errors.Conflict: 409,
@@ -63,13 +69,15 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.StoreUnavailable: 503,
     errors.CatalogueUnavailable: 503,
     errors.NoRoom: 507,
+    TooManyRequests: 429,
+    errors.KeyUnavailable: 503,
     errors.ToolFailed: 500,
     errors.ToolCrashed: 500,
     errors.ToolTimedOut: 500,
     errors.WrongOutput: 500,
 }
 
-RETRY_SOON = frozenset({423, 503, 507})
+RETRY_SOON = frozenset({423, 429, 503, 507})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +124,8 @@ def problem_of(error: FishladderError) -> Problem:
     if status in RETRY_SOON:
         wait_s = getattr(error, "retry_after_s", None) or 1
         fields.append(("Retry-After", str(max(1, math.ceil(wait_s)))))
+    if status == 401:  # RFC 9110 section 15.5.2: «MUST send a WWW-Authenticate header field»
+        fields.append(("WWW-Authenticate", 'Bearer realm="fishladder"'))
     if isinstance(error, MethodNotAllowed):
         fields.append(("Allow", str(facts.pop("allow", ""))))
     return Problem(status=status, code=error.code, detail=error.sentence, facts=facts, fields=tuple(fields))

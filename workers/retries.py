@@ -185,6 +185,7 @@ POLICIES: dict[type[FishladderError], Policy] = {
     errors.UnsupportedSource: _refuse,
     errors.DamagedSource: _refuse,
     errors.TooLarge: _refuse,
+    errors.OverQuota: _refuse,
     # … but these are about a request, and in a worker the request is ours.
     errors.InvalidRequest: _bug,
     errors.UploadTerminated: _bug,
@@ -204,6 +205,7 @@ POLICIES: dict[type[FishladderError], Policy] = {
     errors.StoreUnavailable: _outage,
     errors.CatalogueUnavailable: _outage,
     errors.NoRoom: _outage,
+    errors.KeyUnavailable: _outage,
     errors.ToolFailed: _tool,
     errors.WrongOutput: _tool,
     errors.ToolCrashed: _refuse_if_it_repeats,

@@ -45,14 +45,14 @@ Facts = VideoFacts | AudioFacts
 
 def read_facts(init: Buffer) -> Facts:
     """The facts of the only track in ``init`` (a whole file works too); raises `WrongOutput` if it is not one that we
-    write: H.264 in ``avc1`` or AAC in ``mp4a``."""
+    write: H.264 in ``avc1`` or AAC in ``mp4a``, encrypted or not."""
     data = memoryview(init)
     with reading():
         track = only_track(data)
         timescale, language = _media_header(data, child(data, track, b"mdia", b"mdhd"))
         entry = sample_entry(data, track)
         handler = child(data, track, b"mdia", b"hdlr").content + 8
-        match (bytes(data[handler : handler + 4]), entry.kind):
+        match (bytes(data[handler : handler + 4]), original_kind(data, entry)):
             case (b"vide", b"avc1"):
                 return _video_facts(data, entry, timescale, language)
             case (b"soun", b"mp4a"):
@@ -88,8 +88,18 @@ def sample_entry(data: memoryview, track: Box) -> Box:
 
 def entry_boxes(data: memoryview, entry: Box) -> tuple[memoryview, list[Box]]:
     """The fixed fields of a sample entry, and the boxes after them."""
-    fixed = _AUDIO_ENTRY if entry.kind == b"mp4a" else _VISUAL_ENTRY
+    fixed = _AUDIO_ENTRY if entry.kind in (b"mp4a", b"enca") else _VISUAL_ENTRY
     return data[entry.content : entry.content + fixed], list(walk(data, entry.content + fixed, entry.stop))
+
+
+def original_kind(data: memoryview, entry: Box) -> bytes:
+    """What ``entry`` is, or was before it was encrypted (ISO/IEC 14496-12 section 8.12)."""
+    if entry.kind in (b"encv", b"enca"):
+        for box in entry_boxes(data, entry)[1]:
+            if box.kind == b"sinf":
+                original = child(data, box, b"frma")
+                return bytes(data[original.content : original.content + 4])
+    return entry.kind
 
 
 def _media_header(data: memoryview, header: Box) -> tuple[int, str]:
@@ -109,6 +119,11 @@ def _part(data: memoryview, entry: Box, kind: bytes) -> memoryview:
         if box.kind == kind:
             return data[box.content : box.stop]
     raise WrongOutput("A box is missing.", box=kind.decode("latin-1"))
+
+
+def avc_configuration(data: memoryview) -> memoryview:
+    """The content of the avcC box of the only track."""
+    return _part(data, sample_entry(data, only_track(data)), b"avcC")
 
 
 def _video_facts(data: memoryview, entry: Box, timescale: int, language: str) -> VideoFacts:

@@ -15,10 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from packager.cmaf.avc_slices import AvcSlices
 from packager.cmaf.boxes import Buffer, box, full_box
-from packager.cmaf.facts import AudioFacts, VideoFacts, read_facts
+from packager.cmaf.facts import AudioFacts, VideoFacts, avc_configuration, read_facts
 from packager.cmaf.init_segment import TRACK_ID, build_init
+from packager.cmaf.protection import ProtectedSamples, Protection, fragment_boxes
 from packager.cmaf.samples import NON_SYNC, Sample, read_samples
+from storage.content_keys import ContentKey
 from storage.errors import WrongOutput
 from storage.jobs import IFrame
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, FrameRange
@@ -30,6 +33,7 @@ DEPENDENT_NON_SYNC = 1 << 24 | NON_SYNC
 _STYP = box(b"styp", b"msdh", bytes(4), b"msdh", b"cmfs")
 _DEFAULT_BASE_IS_MOOF = 0x020000
 _NAL_IDR = 5
+_BOX_HEADER = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,22 @@ class AudioCut:
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    """Where samples come from, and how they leave; ``protection`` None: clear."""
+
+    view: memoryview
+    protection: Protection | None
+
+    def media(self, samples: Sequence[Sample], segment: int) -> tuple[Sequence[Buffer], ProtectedSamples | None]:
+        """The bytes of ``samples`` of segment number ``segment``, and what is to be said of their encryption."""
+        clear = [self.view[sample.offset : sample.offset + sample.size] for sample in samples]
+        if self.protection is None:
+            return clear, None
+        protected = self.protection.protect(segment, clear)
+        return protected.media, protected
+
+
+@dataclass(frozen=True, slots=True)
 class _Picture:
     """A sample and its place in the presentation, counted in frames from the chunk's first."""
 
@@ -79,13 +99,15 @@ def cut_video(
     gop_frames: int,
     segment_frames: int,
     first_segment: int,
+    keys: Sequence[ContentKey] = (),
 ) -> VideoCut:
     """Cut the fragmented MP4 of one chunk, whose first picture is output frame ``first_frame`` of the film.
 
     Frame ``n`` is shown at ``n * frame_ticks`` of ``timescale``. Everything is checked before the first segment is
     made: exactly ``expected_frames`` pictures, an IDR exactly at every ``gop_frames``, no picture that is shown outside
     its GOP, and presentation times on the exact grid. Raises `WrongOutput` otherwise, `ValueError` if the numbers asked
-    for contradict each other. ``data`` must stay open until the segments are read.
+    for contradict each other. ``data`` must stay open until the segments are read. With ``keys``, in the order of their
+    segments, the samples come out encrypted (``cbcs``).
     """
     if segment_frames % gop_frames or first_frame != first_segment * segment_frames:
         raise ValueError(f"frame {first_frame} does not start segment {first_segment} of {segment_frames} frames")
@@ -102,10 +124,11 @@ def cut_video(
         _checked_gop(view, facts, gop, samples[0].present_ticks, frame_in_file, index * gop_frames)
         for index, gop in enumerate(gops)
     ]
+    source = _Source(view, _video_protection(view, facts, keys))
     return VideoCut(
-        init=build_init(view, timescale=timescale),
+        init=build_init(view, timescale=timescale, keys=[key.facts for key in keys]),
         facts=facts,
-        segments=_video_segments(view, pictures, frame_ticks, first_frame, segment_frames // gop_frames, gop_frames),
+        segments=_video_segments(source, pictures, frame_ticks, first_frame, segment_frames // gop_frames, gop_frames),
     )
 
 
@@ -116,12 +139,14 @@ def cut_audio(
     frames: FrameRange,
     segment_ranges: Sequence[FrameRange],
     first_segment: int,
+    keys: Sequence[ContentKey] = (),
 ) -> AudioCut:
     """Cut the fragmented MP4 of one piece of AAC at 48 kHz, one segment for each of ``segment_ranges``.
 
     ``frames``: the AAC frames of the film that the piece is for. The file's first ``skip_frames`` (the encoder's priming
     frame and the pre-roll) and whatever follows the last wanted one are dropped. Frame ``k`` is decoded at ``1024 * k``.
     Raises `WrongOutput` if frames are missing or of another length, `ValueError` if the ranges do not tile ``frames``.
+    ``keys``: as in `cut_video`.
     """
     edges = [(part.start, part.stop) for part in segment_ranges]
     tiles = bool(edges) and all(left[1] == right[0] for left, right in pairwise(edges))
@@ -140,10 +165,19 @@ def cut_audio(
         if sample.decode_ticks != wanted[0].decode_ticks + at * AAC_FRAME_SAMPLES:
             raise WrongOutput("An audio frame is not 1024 samples long.", frame=frames.start + at)
     return AudioCut(
-        init=build_init(view, timescale=AUDIO_RATE_HZ),
+        init=build_init(view, timescale=AUDIO_RATE_HZ, keys=[key.facts for key in keys]),
         facts=facts,
-        segments=_audio_segments(view, wanted, frames.start, segment_ranges, first_segment),
+        segments=_audio_segments(
+            _Source(view, Protection(keys) if keys else None), wanted, frames.start, segment_ranges, first_segment
+        ),
     )
+
+
+def _video_protection(view: memoryview, facts: VideoFacts, keys: Sequence[ContentKey]) -> Protection | None:
+    if not keys:
+        return None
+    slices = AvcSlices.of(avc_configuration(view))
+    return Protection(keys, slices=slices, length_bytes=facts.nal_length_bytes)
 
 
 def _checked_gop(
@@ -182,7 +216,7 @@ def _nal_types(view: memoryview, sample: Sample, length_bytes: int) -> set[int]:
 
 
 def _video_segments(
-    view: memoryview,
+    source: _Source,
     gops: Sequence[Sequence[_Picture]],
     frame_ticks: int,
     first_frame: int,
@@ -192,14 +226,16 @@ def _video_segments(
     for at in range(0, len(gops), gops_per_segment):
         number = first_frame // (gops_per_segment * gop_frames) + at // gops_per_segment
         start = first_frame + at * gop_frames
-        parts: list[bytes | memoryview] = [_STYP]
+        parts: list[Buffer] = [_STYP]
         size = len(_STYP)
         iframes: list[IFrame] = []
         frame = start
         for gop in gops[at : at + gops_per_segment]:
             gop_number = frame // gop_frames
-            lone = _fragment(view, gop[:1], 2 * gop_number + 1, frame, frame_ticks, first_frame)
-            rest = _fragment(view, gop[1:], 2 * gop_number + 2, frame + 1, frame_ticks, first_frame) if gop[1:] else []
+            lone = _fragment(source, gop[:1], 2 * gop_number + 1, frame, frame_ticks, first_frame, number)
+            rest = []
+            if gop[1:]:
+                rest = _fragment(source, gop[1:], 2 * gop_number + 2, frame + 1, frame_ticks, first_frame, number)
             lone_size = sum(map(len, lone))
             iframes.append(IFrame(offset=size, size=lone_size, duration_ticks=len(gop) * frame_ticks))
             size += lone_size + sum(map(len, rest))
@@ -215,21 +251,23 @@ def _video_segments(
 
 
 def _fragment(
-    view: memoryview,
+    source: _Source,
     pictures: Sequence[_Picture],
     sequence: int,
     decode_frame: int,
     frame_ticks: int,
     first_frame: int,
-) -> list[bytes | memoryview]:
+    segment: int,
+) -> list[Buffer]:
     """moof and mdat of ``pictures``, the first of which is decoded as frame ``decode_frame`` of the film."""
     offsets = [
         (first_frame + picture.position - decode_frame - index) * frame_ticks for index, picture in enumerate(pictures)
     ]
     samples = [picture.sample for picture in pictures]
     return _moof_and_mdat(
-        view,
+        source,
         samples,
+        segment=segment,
         sequence=sequence,
         decode_ticks=decode_frame * frame_ticks,
         duration_ticks=frame_ticks,
@@ -239,12 +277,13 @@ def _fragment(
 
 
 def _audio_segments(
-    view: memoryview, wanted: Sequence[Sample], first_frame: int, ranges: Sequence[FrameRange], first_segment: int
+    source: _Source, wanted: Sequence[Sample], first_frame: int, ranges: Sequence[FrameRange], first_segment: int
 ) -> Iterator[CutSegment]:
     for number, part in enumerate(ranges, start=first_segment):
         fragment = _moof_and_mdat(
-            view,
+            source,
             wanted[part.start - first_frame : part.stop - first_frame],
+            segment=number,
             sequence=number + 1,
             decode_ticks=part.start * AAC_FRAME_SAMPLES,
             duration_ticks=AAC_FRAME_SAMPLES,
@@ -260,15 +299,16 @@ def _audio_segments(
 
 
 def _moof_and_mdat(
-    view: memoryview,
+    source: _Source,
     samples: Sequence[Sample],
     *,
+    segment: int,
     sequence: int,
     decode_ticks: int,
     duration_ticks: int,
     flags: int,
     composition_ticks: Sequence[int] | None,
-) -> list[bytes | memoryview]:
+) -> list[Buffer]:
     """One fragment. What all its samples share is said once, in the tfhd: ``cmf2`` wants nothing left to the trex."""
     sizes = [sample.size for sample in samples]
     same_size = len(set(sizes)) == 1
@@ -280,19 +320,19 @@ def _moof_and_mdat(
     row = struct.Struct(">" + "I" * (not same_size) + "i" * (composition_ticks is not None))
     rows = b"".join(row.pack(*values) for values in zip(*columns, strict=True))
     trun_flags = 0x1 | (0 if same_size else 0x200) | (0x800 if composition_ticks is not None else 0)
+    media, protected = source.media(samples, segment)
 
-    def moof(data_offset: int) -> bytes:
-        return box(
-            b"moof",
-            full_box(b"mfhd", 0, 0, struct.pack(">I", sequence)),
-            box(
-                b"traf",
-                full_box(b"tfhd", 0, tfhd_flags, struct.pack(f">{len(defaults)}I", *defaults)),
-                full_box(b"tfdt", 1, 0, struct.pack(">Q", decode_ticks)),
-                full_box(b"trun", 1, trun_flags, struct.pack(">Ii", len(samples), data_offset), rows),
-            ),
-        )
+    def traf(data_offset: int) -> list[bytes]:
+        return [
+            full_box(b"tfhd", 0, tfhd_flags, struct.pack(f">{len(defaults)}I", *defaults)),
+            full_box(b"tfdt", 1, 0, struct.pack(">Q", decode_ticks)),
+            full_box(b"trun", 1, trun_flags, struct.pack(">Ii", len(samples), data_offset), rows),
+        ]
 
-    header_bytes = len(moof(0)) + 8
-    media = [view[sample.offset : sample.offset + sample.size] for sample in samples]
-    return [moof(header_bytes), struct.pack(">I4s", 8 + sum(sizes), b"mdat"), *media]
+    header = full_box(b"mfhd", 0, 0, struct.pack(">I", sequence))
+    # Sizes do not depend on the offset: moof, its mfhd, the header of traf, and what is in it.
+    until = _BOX_HEADER + len(header) + _BOX_HEADER + sum(map(len, traf(0)))
+    own = fragment_boxes(protected, offset=until) if protected is not None else []
+    data_offset = until + sum(map(len, own)) + _BOX_HEADER
+    moof = box(b"moof", header, box(b"traf", *traf(data_offset), *own))
+    return [moof, struct.pack(">I4s", 8 + sum(sizes), b"mdat"), *media]
