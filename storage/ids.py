@@ -12,14 +12,16 @@ UploadId = NewType("UploadId", str)
 AssetId = NewType("AssetId", str)
 JobId = NewType("JobId", str)
 TenantId = NewType("TenantId", str)
+KeyId = NewType("KeyId", str)
+"""Names an API key; its secret is another matter."""
 
 DEFAULT_TENANT = TenantId("default")
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letters that look like digits
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letters that look like digits
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def new_video_id() -> VideoId:
@@ -39,3 +41,17 @@ def new_asset_id() -> AssetId:
 
 def new_job_id() -> JobId:
     return JobId(_random(16))
+
+
+def new_key_id() -> KeyId:
+    """60 random bits: it is shown in lists, and proves nothing."""
+    return KeyId(_random(12))
+
+
+def new_secret() -> str:
+    """160 random bits."""
+    return _random(32)
+
+
+def new_grant_id() -> str:
+    return _random(16)

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from storage.access import Keys
 from storage.audit import Holdings
 from storage.blobs import StoredPart
-from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
+from storage.ids import AssetId, JobId, KeyId, TenantId, UploadId, VideoId
 from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
 from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
 from storage.media.source import Note, Source
 from storage.plays import Plays, Visibilities
+from storage.quotas import Quotas
 from storage.showing import Showings
 from storage.subtitles import SubtitleRow, SubtitleTracks
 
@@ -36,7 +38,9 @@ class Concat(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewUpload:
     """``length_bytes`` None: not known yet. ``metadata_raw``: the Upload-Metadata header exactly as the client sent it,
-    ``concat_raw``: Upload-Concat. ``joins``: the partial uploads of a final one, in order, repetitions allowed."""
+    ``concat_raw``: Upload-Concat. ``joins``: the partial uploads of a final one, in order, repetitions allowed.
+    ``key``, ``grant``: by which it is begun; ``grant_uploads``: how many that grant is for. ``max_bytes``: what it may
+    grow to; ``labels``: what the grantor wants to find again."""
 
     tenant: TenantId
     length_bytes: int | None
@@ -48,6 +52,11 @@ class NewUpload:
     concat: Concat | None = None
     concat_raw: str | None = None
     joins: tuple[UploadId, ...] = ()
+    key: KeyId | None = None
+    grant: str | None = None
+    grant_uploads: int = 1
+    max_bytes: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
     source_url: str | None = None  # its bytes are fetched from there: see `storage.imports`
 
 
@@ -62,7 +71,8 @@ class Tail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """A tus resource as it stands. ``offset_bytes``: durable bytes (parts and tail)."""
+    """A tus resource as it stands. ``offset_bytes``: durable bytes (parts and tail). ``digest``: the SHA-256 of the
+    whole file in hexadecimal digits, once somebody has worked it out."""
 
     id: UploadId
     video: VideoId
@@ -83,12 +93,18 @@ class Upload:
     concat: Concat | None = None
     concat_raw: str | None = None
     joins: tuple[UploadId, ...] = ()
+    key: KeyId | None = None
+    grant: str | None = None
+    max_bytes: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    digest: str | None = None
 
 
 class Uploads(Protocol):
     def create_upload(self, new: NewUpload) -> Upload:
         """Record an upload and its video (state ``uploading``; of a partial upload: see `Concat`). Raises `NotFound` if
-        a partial upload to be joined is not there or is another tenant's."""
+        a partial upload to be joined is not there or is another tenant's, `OverQuota` if the tenant has no room for it,
+        `NotAllowed` if its grant is used up."""
         ...
 
     def upload(self, upload: UploadId) -> Upload:
@@ -115,8 +131,8 @@ class Uploads(Protocol):
     def record_progress(
         self, upload: UploadId, token: int, *, offset_bytes: int, new_parts: tuple[StoredPart, ...], tail: Tail | None
     ) -> None:
-        """Move the offset on to bytes that are durable. Never goes back (`Conflict`). Raises `StaleLease`.
-        Extends the expiry."""
+        """Move the offset on to bytes that are durable. Never goes back (`Conflict`). Raises `StaleLease`, and
+        `OverQuota` if an upload of unknown length outgrows what its tenant has left. Extends the expiry."""
         ...
 
     def set_upload_length(self, upload: UploadId, token: int, length_bytes: int) -> None:
@@ -131,6 +147,10 @@ class Uploads(Protocol):
     def complete_partial(self, upload: UploadId, token: int) -> bool:
         """A partial upload's object is in the store: → ``completed``, and nothing else happens. False if it was before.
         Raises `StaleLease`, `Conflict` if bytes are missing."""
+        ...
+
+    def set_upload_digest(self, upload: UploadId, digest: str) -> None:
+        """Remember the SHA-256 of the whole file. Raises `NotFound`."""
         ...
 
     def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
@@ -417,7 +437,9 @@ class Audits(Protocol):
         ...
 
 
-class Catalogue(Uploads, Imports, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Protocol):
+class Catalogue(
+    Uploads, Imports, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Keys, Quotas, Protocol
+):
     """All of it, as one adapter gives it."""
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from storage.catalogue.sql.access import SqlAccess
 from storage.catalogue.sql.audits import SqlAudits
 from storage.catalogue.sql.commits import SqlCommits
 from storage.catalogue.sql.engine import Database, open_engine
@@ -24,6 +25,7 @@ from storage.catalogue.sql.videos import SqlVideos
 from storage.catalogue.sql.viewing import SqlViewing
 from storage.errors import CatalogueUnavailable
 from storage.fairness import FairPolicy
+from storage.quotas import Limits
 
 __all__ = ["SqlCatalogue"]
 
@@ -39,27 +41,38 @@ class SqlCatalogue(
     SqlViewing,
     SqlShowing,
     SqlSubtitles,
+    SqlAccess,
 ):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
-    def __init__(self, database: Database, *, policy: FairPolicy | None = None) -> None:
-        """``policy``: whose turn it is when a job is claimed."""
+    def __init__(self, database: Database, *, policy: FairPolicy | None = None, limits: Limits | None = None) -> None:
+        """``policy``: whose turn it is when a job is claimed. ``limits``: of tenants that have none of their own."""
         self._db = database
         self._policy = policy or FairPolicy()
+        self._limits = limits or Limits()
         self._segments = SegmentReader()
 
     @classmethod
-    def open(cls, url: str, *, pool_size: int = 10, max_overflow: int = 30, policy: FairPolicy | None = None) -> Self:
+    def open(
+        cls,
+        url: str,
+        *,
+        pool_size: int = 10,
+        max_overflow: int = 30,
+        policy: FairPolicy | None = None,
+        limits: Limits | None = None,
+    ) -> Self:
         """Over ``sqlite:///file`` or ``postgresql://…``, which `storage.catalogue.migrations.migrate` has brought to
         head. Connects on first use; `check` says whether it can be used."""
-        return cls(Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow)), policy=policy)
+        database = Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow))
+        return cls(database, policy=policy, limits=limits)
 
     @classmethod
-    def in_memory(cls, *, policy: FairPolicy | None = None) -> Self:
+    def in_memory(cls, *, policy: FairPolicy | None = None, limits: Limits | None = None) -> Self:
         """Empty, gone when closed. Its threads take turns on one connection."""
         engine = open_engine("sqlite://")
         create_schema(engine)
-        return cls(Database(engine, shared_connection=True), policy=policy)
+        return cls(Database(engine, shared_connection=True), policy=policy, limits=limits)
 
     def check(self) -> None:
         with self._db.read() as tx:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from storage import keys, leases
 from storage.catalogue import Committed
+from storage.catalogue.sql.access import reserve
 from storage.catalogue.sql.dooming import doom_superseded
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
@@ -38,12 +39,14 @@ from storage.jobs import (
 )
 from storage.lifecycle import VideoState
 from storage.media.source import Note
+from storage.quotas import Limits, check_film
 from storage.records import from_record, to_record
 
 
 class SqlCommits:
     _db: Database
     _policy: FairPolicy
+    _limits: Limits
 
     def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
         with self._db.write() as tx:
@@ -52,6 +55,8 @@ class SqlCommits:
             finish(tx, held, leases.completed(held, token), spent_cpu_ms=spent_ms or None)
             match outcome:
                 case Inspected():
+                    limits, usage = reserve(tx, video.tenant, self._limits)
+                    check_film(limits, usage, round(outcome.plan.duration * 1000))
                     bells = _inspected(tx, video, held, outcome)
                 case Encoded():
                     bells = _encoded(tx, video, held, outcome)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from storage.blobs import StoredPart
 from storage.catalogue import Asset, Concat, Doomed, Event, RenditionRow, Tail, Upload, Video
-from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
+from storage.ids import AssetId, JobId, KeyId, TenantId, UploadId, VideoId
 from storage.jobs import IFrame, Job, JobKind, JobState, Lane, PublishedName, Segment
 from storage.lifecycle import VideoState
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
@@ -41,6 +41,11 @@ def upload_from(row: Row, parts: Iterable[Row], joins: Iterable[str] = ()) -> Up
         concat=Concat(row.concat) if row.concat else None,
         concat_raw=row.concat_raw,
         joins=tuple(UploadId(partial) for partial in joins),
+        key=KeyId(row.key_id) if row.key_id else None,
+        grant=row.grant_id,
+        max_bytes=row.max_bytes,
+        labels=dict(row.labels or {}),
+        digest=row.digest,
     )
 
 

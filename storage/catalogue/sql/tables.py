@@ -102,6 +102,12 @@ uploads = Table(
     Column("announced_at_ms", Big, nullable=False),  # the last `uploaded_bytes` event
     Column("concat", Word),
     Column("concat_raw", Prose),
+    # Who began it, by which grant, and what that said.
+    Column("key_id", Id),
+    Column("grant_id", Id, index=True),
+    Column("max_bytes", Big),
+    Column("labels", Json),
+    Column("digest", String(64)),  # SHA-256 of the whole file, once it is known
     Index(
         "ix_uploads_open",
         "expires_at_ms",

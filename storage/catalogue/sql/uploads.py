@@ -9,17 +9,20 @@ import sqlalchemy as sa
 from storage import keys
 from storage.blobs import StoredPart
 from storage.catalogue import Concat, NewUpload, Tail, Upload
+from storage.catalogue.sql.access import reserve
 from storage.catalogue.sql.dooming import doom_key, doom_prefix
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
 from storage.catalogue.sql.tables import imports, is_open, upload_joins, upload_parts, uploads, videos
-from storage.errors import Conflict, IllegalTransition, NotFound, StaleLease, UploadBusy, UploadTerminated
+from storage.errors import Conflict, IllegalTransition, NotAllowed, NotFound, StaleLease, UploadBusy, UploadTerminated
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
 from storage.jobs import Job
 from storage.lifecycle import VideoState
+from storage.quotas import Limits, check_bytes, check_creation
 
+PARTIALS_PER_UPLOAD = 100
 JOINED_PARTIALS_KEPT_MS = 3600 * 1000
 ANNOUNCE_EVERY_MS = 500
 """Received bytes are told to watchers at most twice a second per upload."""
@@ -27,12 +30,18 @@ ANNOUNCE_EVERY_MS = 500
 
 class SqlUploads:
     _db: Database
+    _limits: Limits
 
     def create_upload(self, new: NewUpload) -> Upload:
         upload_id, video_id, asset_id = new_upload_id(), new_video_id(), new_asset_id()
         source_key = keys.source_key(video_id)
         hidden = new.concat is Concat.PARTIAL
         with self._db.write() as tx:
+            limits, usage = reserve(tx, new.tenant, self._limits)
+            if not limits.is_none:
+                # What is joined is counted already, part by part.
+                check_creation(limits, usage, 0 if new.joins else new.length_bytes)
+            _check_grant(tx, new)
             _check_joins(tx, new)
             tx.execute(
                 sa.insert(videos).values(
@@ -74,6 +83,10 @@ class SqlUploads:
                     announced_at_ms=tx.now,
                     concat=new.concat,
                     concat_raw=new.concat_raw,
+                    key_id=new.key,
+                    grant_id=new.grant,
+                    max_bytes=new.max_bytes,
+                    labels=new.labels or None,
                 )
             )
             for position, partial in enumerate(new.joins):
@@ -129,7 +142,11 @@ class SqlUploads:
         self, upload: UploadId, token: int, *, offset_bytes: int, new_parts: tuple[StoredPart, ...], tail: Tail | None
     ) -> None:
         with self._db.write() as tx:
-            video = locked_video(tx, _row(tx, upload).video_id)
+            seen = _row(tx, upload)
+            if seen.length_bytes is None and offset_bytes > seen.offset_bytes:
+                limits, usage = reserve(tx, seen.tenant, self._limits)
+                check_bytes(limits, usage, offset_bytes - seen.offset_bytes)
+            video = locked_video(tx, seen.video_id)
             row = _held(tx, upload, token)
             if offset_bytes < row.offset_bytes:
                 raise Conflict("An upload's offset never goes back.", offset=row.offset_bytes, asked=offset_bytes)
@@ -161,7 +178,11 @@ class SqlUploads:
 
     def set_upload_length(self, upload: UploadId, token: int, length_bytes: int) -> None:
         with self._db.write() as tx:
-            video = locked_video(tx, _row(tx, upload).video_id)
+            seen = _row(tx, upload)
+            if seen.length_bytes is None and seen.concat != Concat.FINAL:
+                limits, usage = reserve(tx, seen.tenant, self._limits)
+                check_bytes(limits, usage, length_bytes - seen.offset_bytes)
+            video = locked_video(tx, seen.video_id)
             row = _held(tx, upload, token)
             if row.length_bytes is not None and row.length_bytes != length_bytes:
                 raise Conflict("This upload's length is fixed already.", length=row.length_bytes, asked=length_bytes)
@@ -228,6 +249,11 @@ class SqlUploads:
             doom_prefix(tx, keys.tails_prefix(video_id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
             return True
+
+    def set_upload_digest(self, upload: UploadId, digest: str) -> None:
+        with self._db.write() as tx:
+            if not tx.changed(sa.update(uploads).where(uploads.c.id == upload).values(digest=digest)):
+                raise NotFound("There is no such upload.")
 
     def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
         query = sa.select(uploads.c.id).where(is_open, uploads.c.concat == Concat.FINAL)
@@ -309,6 +335,21 @@ def _whole(tx: Transaction, row: Row) -> Upload:
         query = sa.select(upload_joins.c.partial_id).where(upload_joins.c.final_id == row.id)
         joins = [join.partial_id for join in tx.all(query.order_by(upload_joins.c.position))]
     return upload_from(row, parts, joins)
+
+
+def _check_grant(tx: Transaction, new: NewUpload) -> None:
+    """A grant is used up by the uploads that become videos. Partial ones only lend it their bytes, of which it has a
+    limit too; a hundred times as many of them may be."""
+    if new.grant is None:
+        return
+    # Two at once would both find the last place free.
+    if tx.connection.dialect.name == "postgresql":
+        tx.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(new.grant))))
+    partial = new.concat is Concat.PARTIAL
+    kind = uploads.c.concat == Concat.PARTIAL if partial else uploads.c.concat.is_distinct_from(Concat.PARTIAL)
+    begun = tx.scalar(sa.select(sa.func.count()).select_from(uploads).where(uploads.c.grant_id == new.grant, kind))
+    if begun >= new.grant_uploads * (PARTIALS_PER_UPLOAD if partial else 1):
+        raise NotAllowed("This grant to upload is used up; ask for a new one.", max_uploads=new.grant_uploads)
 
 
 # --- concatenation ---------------------------------------------------------------------------------------------------
