@@ -11,6 +11,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
+import sqlalchemy as sa
+
 
 class Fault(StrEnum):
     NONE = "none"
@@ -90,6 +92,7 @@ class FaultProxy:
 
     def _pass(self, source: socket.socket, sink: socket.socket, asking: bool) -> None:
         passed = 0
+        cut = False
         source.settimeout(None)
         try:
             while data := source.recv(65536):
@@ -103,6 +106,7 @@ class FaultProxy:
                         continue
                     case Fault.CUT if not asking:
                         sink.sendall(data[: max(0, CUT_AFTER_BYTES - passed)])
+                        cut = True
                         break
                     case Fault.SLOW:
                         for start in range(0, len(data), SLOW_BYTES):
@@ -117,15 +121,36 @@ class FaultProxy:
             with self._lock:
                 self._open -= {source, sink}
             for one in (source, sink):
-                if self.fault is Fault.CUT:
+                if cut:
                     _reset(one)
                 else:
-                    one.close()
+                    _close(one)
 
 
 def _reset(one: socket.socket) -> None:
-    """End a connection at once, also under a thread that waits in it: closing alone would wait for that thread."""
+    """End a connection at once, with a reset."""
     with contextlib.suppress(OSError):  # closed already
         one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    _close(one)
+
+
+def _close(one: socket.socket) -> None:
+    """End a connection, also under a thread that waits in it: while that thread waits, closing alone does nothing that
+    the other side could notice."""
+    with contextlib.suppress(OSError):  # closed already
         one.shutdown(socket.SHUT_RDWR)
     one.close()
+
+
+def unix_socket(database_url: str) -> str:
+    """The path of the socket that a PostgreSQL of ours listens on."""
+    url = sa.make_url(database_url)
+    folder = url.query["host"]
+    assert isinstance(folder, str)
+    return f"{folder}/.s.PGSQL.{url.port or 5432}"
+
+
+def through(database_url: str, proxy: FaultProxy) -> str:
+    """``database_url`` as a client sees it from behind ``proxy``."""
+    theirs = sa.make_url(database_url).set(host="127.0.0.1", port=proxy.port, query={})
+    return theirs.render_as_string(hide_password=False)

@@ -28,7 +28,7 @@ from storage.keys import source_key
 from storage.lifecycle import VideoState
 from tests.chaos.worker import LEASE_MS, open_store
 from tests.fair_simulation import percentile
-from tests.faults import Fault, FaultProxy
+from tests.faults import Fault, FaultProxy, through, unix_socket
 from tests.services import postgres, seaweedfs
 from tests.workshop import an_uploaded_video
 from workers.audit import audit
@@ -138,16 +138,10 @@ def database(weather: Weather, folder: Path, stack: ExitStack) -> Iterator[tuple
         migrate(url)
         yield url, url, None
         return
-    import sqlalchemy as sa
-
     url = stack.enter_context(postgres(folder / "postgres"))
     migrate(url)
-    parsed = sa.make_url(url)
-    sockets = parsed.query["host"]
-    assert isinstance(sockets, str)
-    proxy = stack.enter_context(FaultProxy(f"{sockets}/.s.PGSQL.{parsed.port or 5432}"))
-    theirs = parsed.set(host="127.0.0.1", port=proxy.port, query={})
-    yield url, theirs.render_as_string(hide_password=False), proxy
+    proxy = stack.enter_context(FaultProxy(unix_socket(url)))
+    yield url, through(url, proxy), proxy
 
 
 def run(weather: Weather, folder: Path) -> Report:

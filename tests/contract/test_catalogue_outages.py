@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from storage.catalogue.migrations import migrate
-from storage.catalogue.sql import SqlCatalogue, engine
+from storage.catalogue.sql import SqlCatalogue, engine, postgresql
 from storage.catalogue.sql.tables import leaders
 from storage.errors import CatalogueUnavailable
 from tests.builders import a_new_upload
+from tests.faults import Fault, FaultProxy, through, unix_socket
 
 
 @pytest.fixture
@@ -113,3 +114,59 @@ def _terminate_all_others(url: str) -> None:
             )
         )
     opened.dispose()
+
+
+@pytest.mark.integration
+def test_a_postgres_that_falls_silent_is_given_up(migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also inside a transaction, and also when the connection from the pool is only looked at."""
+    monkeypatch.setattr(postgresql, "ANSWER_WITHIN_S", 0.5)
+    with FaultProxy(unix_socket(migrated_postgres_url)) as proxy:
+        catalogue = SqlCatalogue.open(through(migrated_postgres_url, proxy))
+        catalogue.check()
+        proxy.fault = Fault.DEAF
+        with pytest.raises(CatalogueUnavailable):
+            catalogue.lead("office", "somebody", 1000)
+        proxy.fault = Fault.NONE
+
+        def fell_silent() -> None:
+            with catalogue._db.write() as tx:
+                tx.execute(sa.select(leaders))
+                proxy.fault = Fault.DEAF
+                tx.execute(sa.select(leaders))
+
+        with pytest.raises(CatalogueUnavailable):
+            fell_silent()
+        proxy.fault = Fault.NONE
+        assert catalogue.now_ms() > 0
+        catalogue.close()
+
+
+@pytest.mark.integration
+def test_postgres_does_not_wait_for_clients_that_hold_locks_and_say_nothing(
+    migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(postgresql.SETTINGS, "idle_in_transaction_session_timeout", "300ms")
+    silent, other = SqlCatalogue.open(migrated_postgres_url), SqlCatalogue.open(migrated_postgres_url)
+    lead = sa.insert(leaders).values(name="desk", holder="a silent one", until_ms=2**50)
+
+    def fall_silent() -> None:
+        with silent._db.write() as tx:
+            tx.execute(lead)
+            assert other.lead("desk", "another", 1000), "waits for the lock, gets it when the silent one is given up"
+
+    with pytest.raises(CatalogueUnavailable):
+        fall_silent()
+    silent.close()
+    other.close()
+
+
+@pytest.mark.integration
+def test_nobody_waits_for_a_lock_for_ever(migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgresql.SETTINGS, "lock_timeout", "300ms")
+    slow, other = SqlCatalogue.open(migrated_postgres_url), SqlCatalogue.open(migrated_postgres_url)
+    with slow._db.write() as tx:
+        tx.execute(sa.insert(leaders).values(name="counter", holder="a slow one", until_ms=2**50))
+        with pytest.raises(CatalogueUnavailable):
+            other.lead("counter", "another", 1000)
+    slow.close()
+    other.close()

@@ -17,33 +17,21 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql as on_postgresql
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from storage.catalogue.sql import postgresql
 from storage.catalogue.sql.tables import events, storable
 from storage.errors import CatalogueUnavailable, NoRoom
 
 BUSY_TIMEOUT_MS = 15_000
 """How long a SQLite writer waits for another. Its busy handler is not fair: under four writers the slowest of a hundred
 waits for seconds."""
-
-IDLE_IN_TRANSACTION_MS = 30_000
-"""How long PostgreSQL waits for the next word of a client that is inside a transaction. One that fell silent there (its
-network is gone, not the process) would hold the locks of a video until the server's keepalives notice: hours, by default."""
-
-_POSTGRESQL_NETWORK = {
-    # A peer that went away without a word is given up after half a minute, not after the kernel's quarter of an hour.
-    "connect_timeout": 10,
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
 
 _WRITES = "catalogue_writes"
 _EVENT_ORDER_LOCK = 0x66697368
@@ -105,10 +93,11 @@ class Transaction:
         """How many rows ``statement`` changed: the answer of a compare-and-set."""
         return self.connection.execute(statement).rowcount
 
-    def insert(self, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    def insert(self, table: sa.Table) -> on_postgresql.Insert | sqlite.Insert:
         """An INSERT that can say what to do on conflict."""
-        on_postgresql = self.connection.dialect.name == "postgresql"
-        return postgresql.insert(table) if on_postgresql else sqlite.insert(table)
+        if self.connection.dialect.name == "postgresql":
+            return on_postgresql.insert(table)
+        return sqlite.insert(table)
 
     def announce(self, video: sa.Row[Any], kind: str, data: dict[str, Any]) -> None:
         """Tell the watchers of ``video`` when this transaction commits."""
@@ -184,8 +173,11 @@ def _is_disk_full(error: sa.exc.DBAPIError) -> bool:
     )
 
 
-def open_engine(url: str, *, pool_size: int = 10, max_overflow: int = 30, foreign_keys: bool = True) -> sa.Engine:
-    """An engine for ``sqlite:///file``, ``sqlite://`` (memory, one connection) or ``postgresql://…``. Connects lazily."""
+def open_engine(
+    url: str, *, pool_size: int = 10, max_overflow: int = 30, foreign_keys: bool = True, patient: bool = False
+) -> sa.Engine:
+    """An engine for ``sqlite:///file``, ``sqlite://`` (memory, one connection) or ``postgresql://…``. Connects lazily.
+    ``patient``: for migrations, whose statements may take minutes."""
     target = _with_driver(sa.make_url(url))
     if target.get_backend_name() == "postgresql":
         engine = sa.create_engine(
@@ -193,10 +185,9 @@ def open_engine(url: str, *, pool_size: int = 10, max_overflow: int = 30, foreig
             pool_size=pool_size,
             max_overflow=max_overflow,
             pool_pre_ping=True,  # a restarted server must not cost the next caller an error
-            connect_args=_POSTGRESQL_NETWORK,
             json_serializer=_json,
         )
-        _prepare_postgresql(engine)
+        postgresql.prepare(engine, patient=patient)
         return engine
     if target.database in (None, "", ":memory:"):
         threads = {"check_same_thread": False}
@@ -229,14 +220,6 @@ def _with_driver(url: sa.URL) -> sa.URL:
     if backend == "sqlite":
         return url
     raise ValueError(f"the catalogue lives in SQLite or PostgreSQL, not {backend}")
-
-
-def _prepare_postgresql(engine: sa.Engine) -> None:
-    @sa.event.listens_for(engine, "connect")
-    def on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        with contextlib.closing(connection.cursor()) as cursor:
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MS}")
-        connection.commit()
 
 
 def _prepare_sqlite(engine: sa.Engine, *, foreign_keys: bool) -> None:

@@ -34,7 +34,7 @@ def downgrade(url: str, revision: str) -> None:
 
 def _run(url: str, what: Callable[[Config, str], Any], revision: str) -> None:
     # SQLite alters a table by making it anew, which foreign keys would forbid half-way.
-    database = Database(open_engine(url, foreign_keys=False))
+    database = Database(open_engine(url, foreign_keys=False, patient=True))
     try:
         with database.write() as tx:
             if tx.connection.dialect.name == "postgresql":
