@@ -136,6 +136,7 @@ def runner_parts(settings: Settings) -> RunnerParts:
     from workers.steps.encode import encode
     from workers.steps.inspect import inspect
     from workers.steps.publish import publish
+    from workers.steps.subtitles import subtitles
     from workers.steps.thumbnails import thumbnails
 
     ours = worker_settings(settings)
@@ -151,6 +152,7 @@ def runner_parts(settings: Settings) -> RunnerParts:
             JobKind.ENCODE: encode,
             JobKind.AUDIO: audio,
             JobKind.THUMBNAILS: thumbnails,
+            JobKind.SUBTITLES: subtitles,
             JobKind.PUBLISH: publish,
         },
     )

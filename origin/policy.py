@@ -18,11 +18,12 @@ class Kind(StrEnum):
     SEGMENT = "segment"
     INIT = "init"
     TILE = "tile"
+    SUBTITLES = "subtitles"  # a segment of them, or all of them
     MANIFEST = "manifest"
     PICTURE = "picture"  # poster, storyboard list
 
 
-IMMUTABLE_KINDS = frozenset({Kind.SEGMENT, Kind.INIT, Kind.TILE})
+IMMUTABLE_KINDS = frozenset({Kind.SEGMENT, Kind.INIT, Kind.TILE, Kind.SUBTITLES})
 
 IMMUTABLE = f"public, max-age={_YEAR_S}, immutable"
 # A player that follows the growth reloads about once a segment, 4 s; one second is below half of that.

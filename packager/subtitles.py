@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -19,6 +19,7 @@ TIMESTAMP_MAP = "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000"
 _TIME = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMING = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t]+.*)?")
 _KEPT_BLOCKS = ("STYLE", "REGION")
+_REFERENCE = re.compile(r"url\s*\(|@import|\\", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +46,9 @@ def parse_webvtt(text: str) -> Subtitles:
     ]
     if not blocks or not re.match(r"WEBVTT(?:[ \t\n]|$)", blocks[0]):
         raise WrongOutput("This is not WebVTT.")
-    styles = tuple(block for block in blocks[1:] if block.startswith(_KEPT_BLOCKS))
+    # Style sheets may name other files, which is nobody's business here.
+    kept = (block for block in blocks[1:] if block.startswith(_KEPT_BLOCKS))
+    styles = tuple(block for block in kept if not _REFERENCE.search(block))
     return Subtitles(styles=styles, cues=tuple(_cues(blocks[1:])))
 
 
@@ -61,6 +64,33 @@ def _cues(blocks: Sequence[str]) -> Iterator[Cue]:
 def _seconds(parts: Sequence[str | None]) -> Fraction:
     hours, minutes, seconds, milliseconds = (int(part or 0) for part in parts)
     return Fraction(((hours * 60 + minutes) * 60 + seconds) * 1000 + milliseconds, 1000)
+
+
+def moved(subtitles: Subtitles, seconds: Fraction) -> Subtitles:
+    """``subtitles`` later by ``seconds``. What begins before zero then begins there, and what ends before is gone."""
+    return replace(subtitles, cues=tuple(_moved(cue, seconds) for cue in subtitles.cues if cue.stop + seconds > 0))
+
+
+def _moved(cue: Cue, seconds: Fraction) -> Cue:
+    start, stop = max(Fraction(0), cue.start + seconds), cue.stop + seconds
+    timing = f"{timestamp(start)} --> {timestamp(stop)}"
+    return Cue(start=start, stop=stop, text=re.sub(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}", timing, cue.text, count=1))
+
+
+def timestamp(seconds: Fraction) -> str:
+    """``00:00:01.500``, as WebVTT tells time, to the millisecond."""
+    whole, milliseconds = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{milliseconds:03}"
+
+
+def within(subtitles: Subtitles, duration: Fraction) -> Subtitles:
+    """``subtitles`` without what would be said after the film's end."""
+    return replace(subtitles, cues=tuple(cue for cue in subtitles.cues if cue.start < duration))
+
+
+def render_webvtt(subtitles: Subtitles) -> str:
+    """The whole file, for players that take it at once."""
+    return "\n\n".join(["WEBVTT", *subtitles.styles, *(cue.text for cue in subtitles.cues)]) + "\n"
 
 
 def segment_webvtt(subtitles: Subtitles, edges: Sequence[Fraction]) -> tuple[str, ...]:

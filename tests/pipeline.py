@@ -20,6 +20,7 @@ from workers.steps.audio import audio
 from workers.steps.encode import encode
 from workers.steps.inspect import inspect
 from workers.steps.publish import publish
+from workers.steps.subtitles import subtitles
 from workers.steps.thumbnails import thumbnails
 
 
@@ -41,6 +42,7 @@ def through_the_pipeline(
             JobKind.ENCODE: encode,
             JobKind.AUDIO: audio,
             JobKind.THUMBNAILS: thumbnails,
+            JobKind.SUBTITLES: subtitles,
             JobKind.PUBLISH: publish,
         },
     )

@@ -57,6 +57,8 @@ def create_celery(broker_url: str, *, queue_prefix: str = "") -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A broker that refuses for a while (Valkey out of memory says so on every write) must not end its workers.
+        broker_channel_error_retry=True,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         # The drain flag and the pipe of measurements are inherited.

@@ -14,6 +14,7 @@ ENCODE_MS_PER_MEGAPIXEL = 20
 DECODE_MS_PER_MEGAPIXEL = 6
 AUDIO_MS_PER_SECOND = 30
 THUMBNAILS_MS_PER_SECOND = 20
+SUBTITLES_MS_PER_SECOND = 1
 START_MS = 200  # what starting a tool costs
 
 THUMBNAILS_AFTER_S = Fraction(56)
@@ -54,6 +55,9 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
     if plan.chunks:
         thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds
         starting.append((int(thumbnails_at), [_thumbnails(plan, lane)]))
+    if plan.subtitles:
+        # Listed once the film is whole: they may come with its end, and all of the file may have to be read for them.
+        starting.append((plan.segment_count // 2, [_subtitles(plan, lane)]))
     starting.sort(key=lambda pair: pair[0])  # stable: of one time, video first
     return [job for _, jobs in starting for job in jobs]
 
@@ -82,6 +86,12 @@ def _audio(plan: EncodePlan, pieces: tuple[AudioPiece, ...], lane: Lane) -> list
 
 def _audio_ms(piece: AudioPiece) -> int:
     return len(piece.frames) * AAC_FRAME_SAMPLES * AUDIO_MS_PER_SECOND // AUDIO_RATE_HZ
+
+
+def _subtitles(plan: EncodePlan, lane: Lane) -> NewJob:
+    payload = {"tracks": [rendition.name for rendition in plan.subtitles]}
+    work = round(plan.duration * SUBTITLES_MS_PER_SECOND)
+    return NewJob(kind=JobKind.SUBTITLES, lane=lane, payload=payload, cost_cpu_ms=START_MS + work)
 
 
 def _thumbnails(plan: EncodePlan, lane: Lane) -> NewJob:

@@ -15,6 +15,7 @@ from storage.jobs import Lane
 from storage.keys import rendition_key
 from storage.lifecycle import SETTLED
 from storage.media.ladder import RECIPE
+from storage.subtitles import keys_of
 from workers.parts import RunnerParts
 from workers.pool import WorkerPool
 
@@ -92,6 +93,10 @@ def _layout(asset: Asset) -> Iterator[tuple[str, str]]:
             objects.insert(0, rendition.init_name)
         for name in objects:
             yield f"{rendition.name}/{name}", rendition_key(asset.id, rendition.name, name)
+    for row in asset.subtitles:
+        if row.stored is not None:
+            for key, _ in keys_of(asset.id, row.stored):
+                yield key.removeprefix(f"{asset.id}/"), key
     for published in sorted(asset.names, key=lambda named: (named.name in MANIFESTS_LAST, _is_manifest(named.name))):
         yield published.name, published.key
 

@@ -23,7 +23,8 @@ from storage.blobs import BlobStore
 from storage.catalogue import Catalogue, Committed
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import FishladderError, StaleLease, ToolFailed, Unavailable
-from storage.jobs import Bell, Encoded, Job, JobKind, Lane, Outcome, Thumbnailed
+from storage.jobs import Bell, Encoded, Job, JobKind, Lane, Outcome, Subtitled, Thumbnailed
+from storage.media.source import Note
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted, Tools
 from workers.lease import LeaseKeeper
@@ -42,9 +43,14 @@ T = TypeVar("T")
 
 COMMIT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)  # the last one repeats for as long as the lease is ours
 
-INSTEAD: Mapping[JobKind, Outcome] = {JobKind.THUMBNAILS: Thumbnailed(names=(), storyboard={})}
-"""What is committed for a job that cannot be done and that no film should fail for. An empty storyboard lets the video
-become ready without one."""
+INSTEAD: Mapping[JobKind, Outcome] = {
+    JobKind.THUMBNAILS: Thumbnailed(names=(), storyboard={}),
+    JobKind.SUBTITLES: Subtitled(
+        tracks=(), notes=(Note(code="subtitles_unreadable", sentence="Subtitles could not be read and were left out."),)
+    ),
+}
+"""What is committed for a job that cannot be done and that no film should fail for. Without its storyboard or subtitles the
+video becomes ready all the same."""
 
 
 class Sources(Protocol):
@@ -188,7 +194,7 @@ class Runner:
                     raise
 
     def _done(self, job: Job, outcome: Outcome, committed: Committed, since_s: float) -> None:
-        cpu_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed)) else 0
+        cpu_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled)) else 0
         wall_ms = _ms_since(since_s)
         log.info(
             "job_done",

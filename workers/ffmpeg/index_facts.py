@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.errors import DamagedSource
 from storage.media.mp4_index import Mp4Index, TrackIndex
-from workers.ffmpeg.probe import Walk
+from workers.ffmpeg.probing.walk import Walk
 
 MOST_SAMPLES = 4_000_000
 """Beyond this, half a day at 60 pictures a second and more, the beginning and the end have to do."""

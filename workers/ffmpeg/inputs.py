@@ -56,7 +56,7 @@ def guarded(source: Source, *, threads: int, seek: Fraction | None = None) -> Op
     }
     if seek is not None:
         options |= {
-            "ss": _decimal(seek),
+            "ss": decimal(seek),
             "seek_timestamp": 1,  # `ss` means the source's clock, not an offset from its start
             "noaccurate_seek": None,  # what lies before is dropped by our own filters, which know the grid
         }
@@ -68,7 +68,7 @@ def located(path: Path) -> str:
     return f"file:{path}"
 
 
-def _decimal(seconds: Fraction) -> str:
+def decimal(seconds: Fraction) -> str:
     """Microseconds, rounded down: ffmpeg's own resolution of times."""
     micros = seconds.numerator * 1_000_000 // seconds.denominator
     sign = "-" if micros < 0 else ""

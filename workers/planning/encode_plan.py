@@ -11,6 +11,7 @@ from workers.planning.audio import plan_audio, plan_audio_pieces, sound_frames, 
 from workers.planning.chunks import plan_chunks, total_frames
 from workers.planning.ladder import plan_ladder
 from workers.planning.policy import Policy, SourceLimits
+from workers.planning.subtitles import plan_subtitles
 
 
 def plan_encode(source: Source, policy: Policy) -> EncodePlan:
@@ -28,12 +29,13 @@ def plan_encode(source: Source, policy: Policy) -> EncodePlan:
         audio=audio,
         audio_pieces=plan_audio_pieces(total, ladder, policy.chunks) if audio else (),
         audio_frames=total_audio_frames(total, ladder) if audio else 0,
+        subtitles=plan_subtitles(source.subtitles) if source.video else (),
     )
 
 
 def check_limits(source: Source, limits: SourceLimits) -> None:
     """Nothing about ``source`` is absurd; raises `UnsupportedSource` otherwise."""
-    tracks = (source.video is not None) + len(source.audio) + len(source.others)
+    tracks = (source.video is not None) + len(source.audio) + len(source.subtitles) + len(source.others)
     if tracks > limits.most_tracks:
         raise UnsupportedSource(
             f"This file has {tracks} tracks; {limits.most_tracks} are the most we read.", reason_code="too_many_tracks"

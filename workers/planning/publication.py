@@ -8,6 +8,8 @@ The rules, and why:
 - All listed renditions end at the same segment: one that lags costs hls.js a stall and dropped frames.
 - What was listed once stays listed, whatever the order of commits: every chunk but the first is encoded in all rungs by
   one job, so a rung that has caught up never falls behind again.
+- Subtitles are listed once all of the film is: an MPD names them as one whole file, which players do not take of one that
+  grows.
 - An audio rendition may have one segment less than the video has, where the last video segment is shorter than one AAC
   frame: a rendition that has all its segments holds nobody back.
 """
@@ -19,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from packager.presentation import AudioRendition, Presentation, Storyboard, VideoRendition
+from packager.presentation import AudioRendition, Presentation, Storyboard, SubtitleRendition, VideoRendition
 from storage.catalogue import Asset, RenditionRow
 from storage.jobs import Segment
 from storage.media.ladder import EncodePlan
@@ -68,11 +70,13 @@ def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | 
     if count < min(policy.first_segments, plan.segment_count):
         return None
     video = ladder if _common(ladder, plan.segment_count) >= count else fast
+    complete = all(prefix.whole for prefix in ladder + audio)
     return Presentation(
         video=tuple(_video(prefix, count, plan) for prefix in video),
         audio=tuple(_audio(prefix, count) for prefix in audio),
         storyboard=_storyboard(asset),
-        complete=all(prefix.whole for prefix in ladder + audio),
+        subtitles=_subtitles(asset) if complete else (),
+        complete=complete,
         target_duration_s=target_duration_s(plan),
         segment_duration=plan.ladder.segment_seconds,
         duration=plan.duration,
@@ -81,12 +85,15 @@ def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | 
 
 
 def is_final(asset: Asset, presentation: Presentation) -> bool:
-    """True if nothing will be added any more: complete, and the storyboard is there or was given up. Sound alone has none.
+    """True if nothing will be added any more: complete, and the storyboard and the source's subtitles are there or were
+    given up. Sound alone has no storyboard.
 
     ``asset.storyboard`` None means that the thumbnails are still to come. They are a nicety and never keep a film from
     being finished: the runner commits an empty storyboard for a thumbnails job that cannot be done.
     """
-    return presentation.complete and (asset.storyboard is not None or not presentation.video)
+    text_to_come = any(row.stored is None and not row.is_uploaded for row in asset.subtitles)
+    pictures_to_come = asset.storyboard is None and bool(presentation.video)
+    return presentation.complete and not text_to_come and not pictures_to_come
 
 
 def audio_segment_count(plan: EncodePlan) -> int:
@@ -150,6 +157,25 @@ def _audio(prefix: _Prefix, count: int) -> AudioRendition:
         timescale=_known(row.timescale),
         init_name=_known(row.init_name),
         segments=prefix.segments[:count],
+    )
+
+
+def _subtitles(asset: Asset) -> tuple[SubtitleRendition, ...]:
+    return tuple(
+        SubtitleRendition(
+            name=row.rendition.name,
+            language=row.rendition.language,
+            label=row.rendition.label,
+            whole_name=row.stored.whole_name,
+            whole_size_bytes=row.stored.whole_size_bytes,
+            timescale=row.stored.timescale,
+            segments=row.stored.segments,
+            default=row.rendition.default,
+            forced=row.rendition.forced,
+            for_deaf=row.rendition.for_deaf,
+        )
+        for row in asset.subtitles
+        if row.stored is not None
     )
 
 

@@ -16,7 +16,7 @@ from storage.media.codecs import DECODERS
 from storage.media.mp4_index import Mp4Index
 from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from storage.media.source import Source
-from workers.ffmpeg import probe
+from workers.ffmpeg import probing
 from workers.ffmpeg.index_facts import with_index
 from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
@@ -32,7 +32,11 @@ log = structlog.get_logger(__name__)
 SCAN_BYTES = 256 * 1024 * 1024
 """Files up to this size are read packet by packet for exact counts; larger ones are asked for their index."""
 SLOWEST_READ_BYTES_PER_S = 20 * 1024 * 1024
-PROBE = Path(probe.__file__)
+PROBE = Path(probing.__file__).parent
+_RUN = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from probing.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+"""The probe, found beside this program's modules, and none of those modules found with it."""
 
 
 def inspect(ctx: StepContext, policy: Policy = DEFAULT_POLICY) -> Inspected:
@@ -120,7 +124,7 @@ def _recognised(path: Path) -> str:
 def _probed(
     path: Path, demuxer: str, scan_bytes: int, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
 ) -> Mapping[str, Any]:
-    argv = [str(tools.python), "-I", str(PROBE)]
+    argv = [str(tools.python), "-I", "-c", _RUN, str(PROBE.parent)]
     argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(scan_bytes), str(path)]
     reading_s = path.stat().st_size / SLOWEST_READ_BYTES_PER_S
     limits = Limits(wall_s=120 + reading_s, cpu_s=60 + round(reading_s), output_bytes=1024 * 1024)

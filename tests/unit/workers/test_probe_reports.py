@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import DamagedSource, UnsupportedSource
 from storage.media.source import FieldOrder
-from workers.ffmpeg.probe import dolby_vision
+from workers.ffmpeg.probing.boxes import dolby_vision
 from workers.ffmpeg.reports import read_report
 
 QUARTER_TURN = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
@@ -303,9 +303,9 @@ def test_a_large_file_that_slows_down_after_its_start_has_the_average_of_its_ind
         ),
         pytest.param(a_report(a_picture(), a_picture(index=1, width=320)), ["extra_video"], id="two pictures"),
         pytest.param(
-            a_report(a_picture(), {"index": 1, "type": "subtitle", "codec": "subrip", "tag": None, "language": "ger",
+            a_report(a_picture(), {"index": 1, "type": "subtitle", "codec": "hdmv_pgs_subtitle", "tag": None, "language": "ger",
                                    "attached_picture": False}),
-            ["subtitles_left_out"], id="subtitles",
+            ["subtitles_left_out"], id="subtitles that are pictures",
         ),
     ],
 )  # fmt: skip
