@@ -5,6 +5,7 @@ from __future__ import annotations
 from infra.composition import open_bell, open_blobs, open_catalogue
 from infra.settings import Settings
 from infra.telemetry import configure_logging
+from storage.grants import KeyRing
 from upload_api.app import Ports, UploadApiSettings, create_app
 from upload_api.serving import upload_server
 
@@ -28,6 +29,8 @@ def upload_api_settings(settings: Settings) -> UploadApiSettings:
         origin_port=settings.origin_port,
         trusted_proxies=settings.trusted_proxies,
         max_upload_bytes=settings.max_upload_bytes,
+        playback_keys=KeyRing.parse(settings.playback_keys),
+        visibility=settings.visibility,
         web_libraries=settings.web_libraries if settings.web_libraries.is_dir() else None,
         shutdown_grace_s=settings.drain_ms / 1000,
     )

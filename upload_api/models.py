@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from storage.catalogue import Concat, RenditionRow, Upload, Video
+from storage.errors import InvalidRequest
+from storage.grants import Visibility
 from storage.lifecycle import VideoState
 from storage.media.source import Note
+from storage.showing import MAX_CHAPTERS, MAX_EMBED_ORIGINS, Chapter, Showing
+from upload_api.playback import Media
 from upload_api.urls import Urls
 
 
@@ -21,6 +26,20 @@ class NoteModel(BaseModel):
     @classmethod
     def of(cls, note: Note) -> NoteModel:
         return cls(code=note.code, sentence=note.sentence)
+
+
+class ChapterTitle(BaseModel):
+    """A chapter reaches to the next one's start, or to the end."""
+
+    start_seconds: float = Field(ge=0, le=10_000_000)
+    title: str = Field(min_length=1, max_length=200)
+
+    @classmethod
+    def of(cls, chapter: Chapter) -> ChapterTitle:
+        return cls(start_seconds=chapter.start_ms / 1000, title=chapter.title)
+
+    def value(self) -> Chapter:
+        return Chapter(start_ms=round(self.start_seconds * 1000), title=self.title.strip())
 
 
 class RenditionModel(BaseModel):
@@ -63,6 +82,7 @@ class VideoSummary(BaseModel):
     id: str
     title: str
     state: VideoState
+    visibility: Visibility = Field(description="who may play it; signed addresses below carry a token for some hours")
     progress: float = Field(ge=0, le=1, description="encoded media time over all renditions")
     reason_code: str | None = Field(description="why it was rejected or failed; stable, for programs")
     reason: str | None = Field(description="the same for a person")
@@ -85,29 +105,45 @@ class VideoSummary(BaseModel):
     storyboard_url: str | None
 
     @classmethod
-    def of(cls, video: Video, urls: Urls) -> VideoSummary:
-        return cls.model_validate(_facts(video, urls))
+    def of(cls, video: Video, urls: Urls, media: Media, visibility: Visibility) -> VideoSummary:
+        return cls.model_validate(_facts(video, urls, media, visibility))
 
 
 class VideoModel(VideoSummary):
     """A video in full."""
 
     renditions: list[RenditionModel]
+    chapters: list[ChapterTitle]
+    embed_origins: list[str] | None = Field(description="web origins whose pages may frame the player; null: any")
 
     @classmethod
-    def in_full(cls, video: Video, renditions: tuple[RenditionRow, ...], urls: Urls) -> VideoModel:
-        return cls.model_validate(_facts(video, urls) | {"renditions": [RenditionModel.of(row) for row in renditions]})
+    def in_full(
+        cls,
+        video: Video,
+        renditions: tuple[RenditionRow, ...],
+        showing: Showing,
+        urls: Urls,
+        media: Media,
+        visibility: Visibility,
+    ) -> VideoModel:
+        more = {
+            "renditions": [RenditionModel.of(row) for row in renditions],
+            "chapters": [ChapterTitle.of(chapter) for chapter in showing.chapters],
+            "embed_origins": None if showing.embed_origins is None else list(showing.embed_origins),
+        }
+        return cls.model_validate(_facts(video, urls, media, visibility) | more)
 
 
-def _facts(video: Video, urls: Urls) -> dict[str, object]:
-    def media(name: str) -> str | None:
-        return urls.media(video.id, name) if name in video.published else None
+def _facts(video: Video, urls: Urls, media: Media, visibility: Visibility) -> dict[str, object]:
+    def at(name: str) -> str | None:
+        return media.url(name) if name in video.published else None
 
     exists = video.state is not VideoState.DELETED
     return {
         "id": video.id,
         "title": video.title,
         "state": video.state,
+        "visibility": visibility,
         "progress": video.progress,
         "reason_code": video.reason_code,
         "reason": video.reason,
@@ -124,10 +160,10 @@ def _facts(video: Video, urls: Urls) -> dict[str, object]:
         "ready_at": moment_or_none(video.ready_at_ms),
         "watch_url": urls.watch(video.id) if exists else None,
         "embed_url": urls.embed(video.id) if exists else None,
-        "hls_url": media("master.m3u8"),
-        "dash_url": media("manifest.mpd"),
-        "poster_url": media("poster.jpg"),
-        "storyboard_url": media("storyboard.vtt"),
+        "hls_url": at("master.m3u8"),
+        "dash_url": at("manifest.mpd"),
+        "poster_url": at("poster.jpg"),
+        "storyboard_url": at("storyboard.vtt"),
     }
 
 
@@ -136,10 +172,55 @@ class VideoPage(BaseModel):
     next_cursor: str | None = Field(description="of the next page; null on the last one")
 
 
-class Rename(BaseModel):
-    """What may be changed of a video."""
+class Change(BaseModel):
+    """What may be changed of a video; what is left out stays as it is."""
 
-    title: str = Field(min_length=1, max_length=200)
+    model_config = ConfigDict(extra="forbid")
+
+    title: str | None = Field(default=None, min_length=1, max_length=200)
+    visibility: Visibility | None = Field(
+        default=None, description="who may play it; null: as the server's default says"
+    )
+    chapters: list[ChapterTitle] | None = Field(default=None, max_length=MAX_CHAPTERS, description="in order")
+    embed_origins: list[str] | None = Field(
+        default=None,
+        max_length=MAX_EMBED_ORIGINS,
+        description="web origins (https://example.org, https://*.example.org) whose pages may frame the player; null: any",
+    )
+
+    def applied_to(self, showing: Showing) -> Showing:
+        """``showing`` with what is said here. Raises `InvalidRequest`."""
+        chapters, origins = showing.chapters, showing.embed_origins
+        try:
+            if "chapters" in self.model_fields_set:
+                chapters = tuple(chapter.value() for chapter in self.chapters or ())
+            if "embed_origins" in self.model_fields_set:
+                said = self.embed_origins
+                origins = (
+                    None if said is None else tuple(dict.fromkeys(one.strip().rstrip("/").lower() for one in said))
+                )
+            return Showing(chapters=chapters, embed_origins=origins)
+        except ValueError as error:
+            raise InvalidRequest(f"That cannot be: {error}.") from error
+
+
+class ManyVideos(BaseModel):
+    """The same done to many videos."""
+
+    action: Literal["delete", "cancel", "retry"]
+    ids: list[str] = Field(min_length=1, max_length=200)
+
+
+class DoneToOne(BaseModel):
+    id: str
+    code: str | None = Field(description="of the problem; null: done")
+    detail: str | None
+
+
+class DoneToMany(BaseModel):
+    """What came of it, in the order of the request."""
+
+    results: list[DoneToOne]
 
 
 class UploadModel(BaseModel):

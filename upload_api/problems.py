@@ -20,10 +20,14 @@ from storage import errors
 from storage.errors import FishladderError
 from upload_api.errors import (
     ChecksumMismatch,
+    ForeignOrigin,
     ImportRefused,
     MethodNotAllowed,
+    MissingScope,
     NotMedia,
+    NotSignedIn,
     SourceLost,
+    TooManyRequests,
     UnsupportedVersion,
     UploadClosed,
     UploadRefused,

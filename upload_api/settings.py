@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from storage.grants import KeyRing, Visibility
 
 MIB = 1 << 20
 
@@ -22,6 +24,15 @@ class UploadApiSettings:
     """Networks (``10.0.0.0/8``) whose Forwarded and X-Forwarded-* fields are believed."""
     cors_origins: tuple[str, ...] = ("*",)
     """Web origins whose scripts may upload and read; no cookies are involved."""
+
+    needs_key: bool = False
+    """Whether callers have to show a key. Without: everybody may do everything."""
+    signing_keys: KeyRing | None = None
+    """Sign sessions and upload grants. None: one of our own making, which no other process and no restart knows."""
+    session_lifetime_s: float = 12 * 3600.0
+    """How long a browser stays signed in."""
+    rate_limits: tuple[str, ...] = ()
+    """Requests per second, as ``address=…``, ``key=…``, ``tenant=…``; what is not named is not limited."""
 
     max_upload_bytes: int | None = 1024 * 1024 * MIB
     """Largest file accepted, announced as Tus-Max-Size. None: no limit but the store's."""
@@ -48,10 +59,28 @@ class UploadApiSettings:
     janitor_interval_s: float = 60.0
     """How often expired and half-completed uploads are looked for. 0: never (somebody else does)."""
 
+    max_form_bytes: int = 1024 * MIB
+    """Largest file accepted in a form, which cannot be resumed."""
+    import_networks: tuple[str, ...] = ()
+    """Networks that imports may reach though they are not public."""
+    imports_at_once: int = 4
+    """Imports of one process at the same time; further ones wait."""
+    import_poll_s: float = 2.0
+    """How often imports that wait, or that a dead process left, are looked for. 0: never."""
+    import_retry_s: float = 1.0
+    """Before an import is tried again; each further time takes twice as long."""
+    import_max_age_ms: int = 24 * 3600 * 1000
+    """An import that takes longer is given up."""
+
     events_poll_s: float = 0.3
     """How often the catalogue is asked for new events while somebody listens."""
     events_heartbeat_s: float = 15.0
     """A comment is sent down a silent event stream this often, so that proxies keep it open."""
+
+    playback_keys: KeyRing = field(default_factory=lambda: KeyRing(keys={}))
+    """Sign the addresses of signed videos for who may see them. Empty: there are no signed videos."""
+    visibility: Visibility = Visibility.PUBLIC
+    """Who may play a video that does not say so itself."""
 
     web_libraries: Path | None = None
     """An npm ``node_modules`` with hls.js and tus-js-client. None: the web page says that they are missing."""
