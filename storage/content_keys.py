@@ -13,55 +13,19 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.errors import KeyUnavailable
-from storage.ids import AssetId
+from storage.ids import AssetId, VideoId
+from storage.media.encryption import Encryption, KeyFacts
 
 KEY_BYTES = 16
 _SEALING_KEY_BYTES = 32
 _NONCE_BYTES = 12
 _RING_ID = re.compile(r"[A-Za-z0-9_\-]{1,32}")
-_KID = re.compile(r"[0-9a-f]{32}")
-
-
-class Encryption(StrEnum):
-    """How a video is encrypted. ``cbcs``: its samples, in the store already, for HLS and DASH alike. ``aes128``: stored
-    clear, whole segments encrypted by the origin on the way out, for HLS only."""
-
-    NONE = "none"
-    CBCS = "cbcs"
-    AES128 = "aes128"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrmSystem:
-    """What a DRM service wants its players told about a key. ``system_id``: a UUID. ``pssh``: a whole pssh box, Base64.
-    ``hls_key_format``/``hls_uri``: KEYFORMAT and URI of an EXT-X-KEY; ``licence_url``: where DASH players get licences."""
-
-    system_id: str
-    pssh: str | None = None
-    hls_key_format: str | None = None
-    hls_uri: str | None = None
-    licence_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyFacts:
-    """What everybody may know of a key: it holds from segment ``first_segment`` on. ``kid``: 32 hexadecimal digits.
-    ``iv``: the constant one of cbcs, likewise."""
-
-    kid: str
-    iv: str
-    first_segment: int = 0
-    systems: tuple[DrmSystem, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not _KID.fullmatch(self.kid) or not _KID.fullmatch(self.iv):
-            raise ValueError("the id and the IV of a key are 32 hexadecimal digits each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,3 +118,42 @@ class SealingRing:
 
 def _bound_to(facts: KeyFacts, asset: AssetId) -> bytes:
     return f"fishladder-content-key.{asset}.{facts.kid}".encode()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssetKeys:
+    """How an asset is encrypted, and its keys in the order of their segments."""
+
+    encryption: Encryption
+    keys: tuple[SealedKey, ...] = ()
+
+    @property
+    def facts(self) -> tuple[KeyFacts, ...]:
+        return tuple(key.facts for key in self.keys)
+
+
+CLEAR = AssetKeys(encryption=Encryption.NONE)
+
+
+class ContentKeys(Protocol):
+    """Keys in the catalogue. Each call is one transaction. All block."""
+
+    def content_keys(self, asset: AssetId) -> AssetKeys:
+        """`CLEAR` for an asset without keys, also for one that is not there."""
+        ...
+
+    def wished_encryption(self, video: VideoId) -> Encryption | None:
+        """What a video's owner asked for; None: as the default says."""
+        ...
+
+    def wish_encryption(self, video: VideoId, encryption: Encryption | None) -> None:
+        """For when the video is inspected next. Raises `NotFound`."""
+        ...
+
+    def keys_not_sealed_by(self, sealing_id: str, limit: int) -> tuple[tuple[AssetId, SealedKey], ...]:
+        """Keys that are still under other sealing keys."""
+        ...
+
+    def replace_seal(self, asset: AssetId, old: SealedKey, new: SealedKey) -> bool:
+        """``new`` instead of ``old``; False if the key is not sealed as ``old`` is any more."""
+        ...

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from storage.content_keys import SealedKey
 from storage.ids import AssetId, JobId, TenantId, VideoId
 from storage.media.ladder import AudioRendition, EncodePlan, Rung
 from storage.media.source import Note, Source
@@ -158,6 +159,7 @@ class Inspected:
     audio_renditions: tuple[AudioRendition, ...]
     notes: tuple[Note, ...]
     jobs: tuple[NewJob, ...]
+    keys: tuple[SealedKey, ...] = ()  # of the asset, where it is encrypted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from packager.cmaf.boxes import Buffer, box, child, full_box
 from packager.cmaf.facts import VideoFacts, entry_boxes, only_track, read_facts, sample_entry
 from packager.cmaf.protection import AUDIO_PATTERN, VIDEO_PATTERN, protection_info
 from packager.cmaf.pssh import pssh_boxes
-from storage.content_keys import KeyFacts
 from storage.errors import WrongOutput
+from storage.media.encryption import KeyFacts
 
 TRACK_ID = 1
 

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algori
 
 from packager.cmaf.avc_slices import AvcSlices
 from packager.cmaf.boxes import box, full_box
-from storage.content_keys import ContentKey, KeyFacts
+from storage.content_keys import ContentKey
 from storage.errors import WrongOutput
+from storage.media.encryption import KeyFacts
 
 SCHEME = b"cbcs"
 VIDEO_PATTERN = (1, 9)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from packager.cmaf.boxes import full_box, reading, walk
-from storage.content_keys import KeyFacts
 from storage.errors import WrongOutput
+from storage.media.encryption import KeyFacts
 
 COMMON_SYSTEM = "1077efec-c0b2-4d02-ace3-3c1e52e2fb4b"
 """W3C's: a list of key ids, for every key system that needs no more (ClearKey)."""

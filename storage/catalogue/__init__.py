@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from storage.access import Keys
 from storage.audit import Holdings
 from storage.blobs import StoredPart
+from storage.content_keys import ContentKeys
 from storage.ids import AssetId, JobId, KeyId, TenantId, UploadId, VideoId
 from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
@@ -438,7 +439,19 @@ class Audits(Protocol):
 
 
 class Catalogue(
-    Uploads, Imports, Videos, Jobs, Plays, Visibilities, Showings, SubtitleTracks, Audits, Keys, Quotas, Protocol
+    Uploads,
+    Imports,
+    Videos,
+    Jobs,
+    Plays,
+    Visibilities,
+    Showings,
+    SubtitleTracks,
+    Audits,
+    Keys,
+    Quotas,
+    ContentKeys,
+    Protocol,
 ):
     """All of it, as one adapter gives it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from storage.media.encryption import Encryption
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, FrameRange, video_timescale
 
 
@@ -125,6 +126,7 @@ class EncodePlan:
     audio: tuple[AudioRendition, ...] = ()
     audio_pieces: tuple[AudioPiece, ...] = ()  # the same for every audio rendition
     audio_frames: int = 0
+    encryption: Encryption = Encryption.NONE
     subtitles: tuple[SubtitleRendition, ...] = ()
 
     @property

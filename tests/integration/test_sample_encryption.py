@@ -16,7 +16,8 @@ import pytest
 from packager.cmaf import AudioCut, VideoCut, cut_audio, cut_video
 from packager.cmaf.init_segment import with_default_key
 from packager.cmaf.samples import read_samples
-from storage.content_keys import ContentKey, KeyFacts
+from storage.content_keys import ContentKey
+from storage.media.encryption import KeyFacts
 from storage.media.time import FrameRange, video_timescale
 
 pytestmark = pytest.mark.integration

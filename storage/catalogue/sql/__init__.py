@@ -12,6 +12,7 @@ from typing import Self
 from storage.catalogue.sql.access import SqlAccess
 from storage.catalogue.sql.audits import SqlAudits
 from storage.catalogue.sql.commits import SqlCommits
+from storage.catalogue.sql.content_keys import SqlContentKeys
 from storage.catalogue.sql.engine import Database, open_engine
 from storage.catalogue.sql.imports import SqlImports
 from storage.catalogue.sql.jobs import SqlJobs
@@ -41,6 +42,7 @@ class SqlCatalogue(
     SqlViewing,
     SqlShowing,
     SqlSubtitles,
+    SqlContentKeys,
     SqlAccess,
 ):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""

@@ -11,7 +11,7 @@ from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.tables import is_open, upload_joins, uploads, videos
 from storage.errors import NotFound
-from storage.ids import KeyId, TenantId
+from storage.ids import KeyId, TenantId, VideoId
 from storage.lifecycle import VideoState
 from storage.quotas import Limits, Usage
 
@@ -70,6 +70,13 @@ class SqlAccess:
             unexpired = sa.or_(api_keys.c.expires_at_ms.is_(None), api_keys.c.expires_at_ms > tx.now)
             query = sa.select(api_keys.c.id).where(api_keys.c.revoked_at_ms.is_(None), unexpired).limit(1)
             return tx.first(query) is not None
+
+    def tenant_of(self, video: VideoId) -> TenantId:
+        with self._db.read() as tx:
+            tenant = tx.scalar(sa.select(videos.c.tenant).where(videos.c.id == video))
+        if tenant is None:
+            raise NotFound("There is no such video.", video_id=video)
+        return TenantId(tenant)
 
     # --- quotas ------------------------------------------------------------------------------------------------------
 

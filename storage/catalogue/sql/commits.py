@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from storage import keys, leases
 from storage.catalogue import Committed
 from storage.catalogue.sql.access import reserve
+from storage.catalogue.sql.content_keys import insert_content_keys
 from storage.catalogue.sql.dooming import doom_superseded
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
@@ -86,6 +87,7 @@ def _inspected(tx: Transaction, video: Row, job: Job, outcome: Inspected) -> dic
             [{"asset_id": job.asset, "position": position, **row} for position, row in enumerate(rows)],
         )
     insert_subtitles(tx, job.asset, outcome.plan.subtitles)
+    insert_content_keys(tx, job.asset, outcome.plan.encryption, outcome.keys)
     tx.execute(
         sa.update(assets)
         .where(assets.c.id == job.asset)

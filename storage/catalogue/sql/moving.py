@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from storage import keys
 from storage.catalogue.sql.dooming import doom_key, doom_prefix
 from storage.catalogue.sql.engine import Transaction
+from storage.catalogue.sql.key_tables import content_keys
 from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.subtitle_tables import subtitles
 from storage.catalogue.sql.tables import jobs, names, segments, uploads, videos
@@ -76,10 +77,12 @@ def cancel_jobs(tx: Transaction, video_id: str, reason: str | None) -> None:
 
 
 def drop_asset(tx: Transaction, asset_id: str) -> None:
-    """Public names and segments of an asset go now, its objects after their grace."""
+    """Public names, segments and keys of an asset go now, its objects after their grace: without keys copies of encrypted
+    ones are noise."""
     tx.execute(sa.delete(names).where(names.c.asset_id == asset_id))
     tx.execute(sa.delete(segments).where(segments.c.asset_id == asset_id))
     tx.execute(sa.delete(subtitles).where(subtitles.c.asset_id == asset_id))
+    tx.execute(sa.delete(content_keys).where(content_keys.c.asset_id == asset_id))
     doom_prefix(tx, f"{asset_id}/")
 
 
