@@ -56,7 +56,7 @@ def test_an_empty_ring_seals_nothing() -> None:
 
 @pytest.mark.parametrize("pair", ["a:00", "a b:" + "00" * 32, "a:" + "zz" * 32, "nothing"])
 def test_sealing_keys_are_ids_with_32_bytes(pair: str) -> None:
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match=r"sealing key|hexadecimal"):
         SealingRing.parse((pair,))
 
 
