@@ -9,12 +9,14 @@ from fastapi import APIRouter, Query, Request, Response
 from storage.catalogue import VideoFilter, VideoSort
 from storage.ids import UploadId, VideoId
 from storage.lifecycle import VideoState
+from upload_api.auth.principal import Caller
 from upload_api.answers import NO_STORE, Answers
 from upload_api.details import VideoDetails
 from upload_api.editing import add_editing, add_ending
 from upload_api.models import ProblemModel, UploadModel, VideoModel, VideoPage
 from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
+from upload_api.subtitles import add_subtitles
 
 MAX_PAGE = 200
 PROBLEMS = {code: {"model": ProblemModel} for code in (404, 409, 422, 503)}
@@ -27,6 +29,7 @@ def video_routes(settings: UploadApiSettings, ports: Ports) -> APIRouter:
     _add_reading(router, ports, answers)
     add_editing(router, ports, answers)
     add_ending(router, ports, answers)
+    add_subtitles(router, ports)
     return router
 
 
@@ -35,6 +38,7 @@ def _add_reading(router: APIRouter, ports: Ports, answers: Answers) -> None:
 
     @router.get("/videos", summary="List videos", tags=["videos"])
     def list_videos(
+        who: Caller,
         request: Request,
         response: Response,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
@@ -43,7 +47,7 @@ def _add_reading(router: APIRouter, ports: Ports, answers: Answers) -> None:
         text: Annotated[str | None, Query(max_length=200, description="in the title")] = None,
         sort: Annotated[VideoSort, Query(description="a cursor is good for its own order")] = VideoSort.NEWEST,
     ) -> VideoPage:
-        where = VideoFilter(states=tuple(state), text=text or None)
+        where = VideoFilter(tenant=who.tenant, states=tuple(state), text=text or None)
         page, next_cursor = catalogue.videos(where, limit=limit, after=cursor, sort=sort)
         return VideoPage(videos=answers.summaries(page, request, response), next_cursor=next_cursor)
 
