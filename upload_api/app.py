@@ -18,9 +18,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from storage.errors import FishladderError, InvalidRequest, Unavailable
+from upload_api.bringing import Bringer, bringing_routes
 from upload_api.counting import CountRequests
 from upload_api.drain import Drain
 from upload_api.events import EventFeed
+from upload_api.imports.fetching import Fetcher
+from upload_api.imports.guard import parse_networks
+from upload_api.imports.importer import Importer, import_policy
 from upload_api.metrics import Metrics
 from upload_api.models import Health
 from upload_api.ports import Ports
@@ -58,20 +62,28 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     )
     uploads = TusService(settings, ports, threads, drain, metrics)
     tus = TusApp(settings, uploads)
+    networks = parse_networks(settings.import_networks)
+    importer = Importer(uploads, ports, threads, drain, Fetcher(networks), import_policy(settings))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        janitor = asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner))
+        rounds = {
+            asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner)),
+            asyncio.create_task(importer.rounds()),
+        }
         yield
         drain.begin()
-        janitor.cancel()
-        await asyncio.wait({janitor})
+        for each in rounds:
+            each.cancel()
+        await asyncio.wait(rounds)
+        await importer.settle()
         await uploads.joiner.settle()
         await feed.close()
 
     app = FastAPI(title="Fishladder", version="1", description=ABOUT, lifespan=lifespan, redoc_url=None)
     app.state.drain = drain
     app.state.uploads = uploads
+    app.state.importer = importer
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
@@ -85,6 +97,8 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     for path in ("/files", "/files/", "/files/{upload_id}"):
         app.router.routes.append(Route(path, tus, name="tus", include_in_schema=False))
     app.include_router(video_routes(settings, ports))
+    bringer = Bringer(settings, uploads, importer, networks)
+    app.include_router(bringing_routes(settings, ports, threads, bringer))
     _add_events(app, feed)
     _add_operations(app, ports, drain, metrics)
     app.router.routes.extend(web_routes(settings, ports))

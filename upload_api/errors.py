@@ -39,6 +39,19 @@ class NotMedia(UploadRefused):
     """This is not a video; the rest of it need not be sent."""
 
 
+class ImportRefused(Rejected):
+    """Nothing can be imported from this address.
+
+    ``reason_code`` narrows it down: ``import_address``, ``import_forbidden``, ``import_missing``, ``import_denied`` ….
+    """
+
+    code = "import_refused"
+
+    def __init__(self, sentence: str | None = None, /, *, reason_code: str = "import_refused", **fields: object):
+        super().__init__(sentence, reason_code=reason_code, **fields)
+        self.reason_code = reason_code
+
+
 class UploadClosed(Conflict):
     """This upload was completed or refused meanwhile."""
 

@@ -14,10 +14,15 @@ LINGER_BYTES = 4 * 1024 * 1024
 class Pieces(Protocol):
     """Bytes of an upload as they come, from wherever."""
 
-    ended: bool
-    """All of them came."""
-    disconnected: bool
-    """There will be no more of them."""
+    @property
+    def ended(self) -> bool:
+        """All of them came."""
+        ...
+
+    @property
+    def disconnected(self) -> bool:
+        """There will be no more of them."""
+        ...
 
     async def read(self) -> bytes:
         """The next piece, possibly empty. Cancellable without loss."""

@@ -123,6 +123,8 @@ class Creation:
     body_bytes: int | None
     promise: Promise | None = None
     concat: ConcatWish | None = None
+    source_url: str | None = None  # we fetch the bytes ourselves
+    lifetime_ms: int | None = None  # another than the policy's
 
 
 def parse_creation(fields: RequestFields, policy: TusPolicy, *, trailers: bool = False) -> Creation:

@@ -125,7 +125,8 @@ class TusService:
                 title=creation.wishes.title,
                 filename=creation.wishes.filename,
                 lane=creation.wishes.lane,
-                lifetime_ms=self._lifetime_ms,
+                lifetime_ms=self._lifetime_ms if creation.lifetime_ms is None else creation.lifetime_ms,
+                source_url=creation.source_url,
                 concat=concat.kind if concat is not None else None,
                 concat_raw=concat.raw if concat is not None else None,
                 joins=partials,
@@ -240,6 +241,10 @@ class TusService:
                 return await self._finished(await self._standing(upload_id), hold)
         except UploadClosed:
             return await self.standing(upload_id)
+
+    async def state_of(self, upload_id: UploadId) -> str:
+        """As it is on record; nobody is asked to let go."""
+        return (await self._threads.catalogue(self._ports.catalogue.upload, upload_id)).state
 
     async def terminate(self, upload_id: UploadId) -> None:
         """End an unfinished upload: its writer stops, its bytes go. Raises `NotAllowed` once it is complete."""
