@@ -117,7 +117,7 @@ def test_a_chunk_is_decoded_once_for_all_its_rungs() -> None:
         "-ss 4.403000",
         "-threads 2",
         "-i file:/sources/film",
-        "-map [s11]",
+        "-map [s14]",
         "-f mp4",
         "-bf 3",
         "-bufsize 1600000",
@@ -137,7 +137,7 @@ def test_a_chunk_is_decoded_once_for_all_its_rungs() -> None:
         "-video_track_timescale 30000",
         "-x264-params keyint=60:min-keyint=60:scenecut=0:open-gop=0:stitchable=1",
         "file:/scratch/job/360p.mp4",
-        "-map [s14]",
+        "-map [s10]",
         "-f mp4",
         "-bf 3",
         "-bufsize 5600000",
@@ -165,11 +165,11 @@ def test_a_chunk_is_decoded_once_for_all_its_rungs() -> None:
         "[s3]trim=end_pts=270:start_pts=30[s4]",
         "[s4]setpts=PTS-30[s5]",
         "[s5]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709[s6]",
-        "[s6]split=2[s7][s8]",
-        "[s7]scale=640:360:flags=bicubic:out_range=tv[s9]",
-        "[s9]format=yuv420p[s10]",
-        "[s10]setsar=1[s11]",
-        "[s8]scale=1280:720:flags=bicubic:out_range=tv[s12]",
+        "[s6]scale=1280:720:flags=bicubic:out_range=tv[s7]",
+        "[s7]format=yuv420p[s8]",
+        "[s8]setsar=1[s9]",
+        "[s9]split=2[s10][s11]",
+        "[s11]scale=640:360:flags=bicubic:out_range=tv[s12]",
         "[s12]format=yuv420p[s13]",
         "[s13]setsar=1[s14]",
     ]
@@ -203,10 +203,9 @@ def test_hdr_and_interlaced_pictures_are_normalised_before_the_split() -> None:
         "[s11]zscale=matrix=709:range=tv:transfer=709[s12]",
         "[s12]format=yuv420p[s13]",
         "[s13]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709[s14]",
-        "[s14]split=1[s15]",
-        "[s15]scale=640:360:flags=bicubic:out_range=tv[s16]",
-        "[s16]format=yuv420p[s17]",
-        "[s17]setsar=1[s18]",
+        "[s14]scale=640:360:flags=bicubic:out_range=tv[s15]",
+        "[s15]format=yuv420p[s16]",
+        "[s16]setsar=1[s17]",
     ]
 
 
@@ -223,10 +222,9 @@ def test_rgb_becomes_bt709() -> None:
         "[s5]scale=out_color_matrix=bt709:out_range=tv[s6]",
         "[s6]format=yuv444p[s7]",
         "[s7]setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709[s8]",
-        "[s8]split=1[s9]",
-        "[s9]scale=640:360:flags=bicubic:out_range=tv[s10]",
-        "[s10]format=yuv420p[s11]",
-        "[s11]setsar=1[s12]",
+        "[s8]scale=640:360:flags=bicubic:out_range=tv[s9]",
+        "[s9]format=yuv420p[s10]",
+        "[s10]setsar=1[s11]",
     ]
 
 

@@ -46,14 +46,13 @@ def encode_command(
     video = graph.opened(input_path, guarded(source, threads=threads, seek=seek), track.index)
     video = graph.on_grid(graph.deinterlaced(video, track), grid)
     video = graph.tone_mapped(video, track, max((rung.width, rung.height) for rung in rungs), filters)
-    pictures = graph.tagged(video, track, filters).filter_multi_output("split", len(rungs))
+    pictures = graph.in_all_sizes(graph.tagged(video, track, filters), rungs)
     outputs = []
     for number, (rung, path) in enumerate(zip(rungs, output_paths, strict=True)):
         options = video_options(rung, plan)
         if frame_report is not None and number == 0:
             options |= {"stats_enc_pre": str(frame_report), "stats_enc_pre_fmt": FRAME_TIMES}
-        scaled = graph.scaled(pictures[number], rung.width, rung.height)
-        outputs.append(graph.written(scaled, path, options))
+        outputs.append(graph.written(pictures[rung.name], path, options))
     return graph.arguments(program, outputs, threads=threads)
 
 

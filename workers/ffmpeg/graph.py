@@ -17,7 +17,7 @@ from typing import Any
 import ffmpeg
 
 from storage.media.colour import HDR_TRANSFERS
-from storage.media.ladder import Chunk
+from storage.media.ladder import Chunk, Rung
 from storage.media.source import FieldOrder, VideoTrack
 from workers.ffmpeg.inputs import GLOBAL, Options, located
 
@@ -178,6 +178,43 @@ def scaled(video: Stream, width: int, height: int) -> Stream:
         .filter("format", "yuv420p")
         .filter("setsar", 1)
     )
+
+
+def in_all_sizes(video: Stream, rungs: Sequence[Rung]) -> dict[str, Stream]:
+    """``video`` scaled to each of ``rungs``, by name. Small ones are made of larger ones, see `scaled_from`: reading a
+    large picture once more for every rung costs as much as a tenth of encoding them."""
+    parents = scaled_from(rungs)
+    users = [parents[rung.name] for rung in rungs]
+    copies = iter(_copies(video, users.count(None)))
+    spare: dict[str | None, list[Stream]] = {}
+    made: dict[str, Stream] = {}
+    for rung in sorted(rungs, key=_short_side, reverse=True):
+        parent = parents[rung.name]
+        picture = scaled(next(copies) if parent is None else spare[parent].pop(0), rung.width, rung.height)
+        made[rung.name], *spare[rung.name] = _copies(picture, 1 + users.count(rung.name))
+    return made
+
+
+def scaled_from(rungs: Sequence[Rung]) -> dict[str, str | None]:
+    """What each of ``rungs`` is scaled from: the smallest one whose short side is at least twice as long, else the source
+    (None). At that distance nothing is seen of a picture having been scaled twice."""
+    found: dict[str, str | None] = {}
+    for rung in rungs:
+        larger = [one for one in rungs if _short_side(one) >= 2 * _short_side(rung)]
+        found[rung.name] = min(larger, key=_short_side).name if larger else None
+    return found
+
+
+def _short_side(rung: Rung) -> int:
+    return min(rung.width, rung.height)
+
+
+def _copies(video: Stream, count: int) -> list[Stream]:
+    """``video``, ``count`` times: a stream is read once."""
+    if count == 1:
+        return [video]
+    split = video.filter_multi_output("split", count)
+    return [split[number] for number in range(count)]
 
 
 def as_jpeg(video: Stream, width: int, height: int) -> Stream:

@@ -13,7 +13,7 @@ from storage.media.ladder import Chunk
 from storage.media.time import COMMON_FRAME_RATES, FrameRange
 from tests.builders import a_film_plan, a_rung, a_source, a_video_track, an_audio_rendition
 from workers.ffmpeg.command import default_lead, video_fingerprint
-from workers.ffmpeg.graph import chunk_grid, grid_timebase, is_tone_mapped, output_colour
+from workers.ffmpeg.graph import chunk_grid, grid_timebase, is_tone_mapped, output_colour, scaled_from
 from workers.ffmpeg.inputs import guarded
 from workers.ffmpeg.sound import audio_fingerprint
 from workers.planning.thumbnails import plan_storyboard, poster_size
@@ -150,3 +150,12 @@ def test_a_longer_film_has_thumbnails_further_apart(
 )
 def test_a_poster_is_upright_even_and_never_enlarged(facts: dict[str, object], size: tuple[int, int]) -> None:
     assert poster_size(a_video_track(**facts)) == size
+
+
+def test_small_pictures_are_made_of_ones_twice_as_large() -> None:
+    sizes = [(426, 240), (640, 360), (854, 480), (1280, 720), (1920, 1080)]
+    rungs = [a_rung(f"{height}p", width=width, height=height) for width, height in sizes]
+
+    assert scaled_from(rungs) == {"240p": "480p", "360p": "720p", "480p": "1080p", "720p": None, "1080p": None}
+    assert scaled_from([rungs[0], rungs[2]]) == {"240p": "480p", "480p": None}, "as playback starts"
+    assert scaled_from(rungs[:1]) == {"240p": None}
