@@ -31,7 +31,7 @@ run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at 
 
 ##@ Test
 
-test: $(STAMPS)/dev setup browser gstreamer edges ## Everything CI runs: lint, types, walls, all tests
+test: $(STAMPS)/dev setup browser gstreamer edges brokers ## Everything CI runs: lint, types, walls, all tests
 	@$(PY) -m tests.run
 
 lint: $(STAMPS)/dev ## Style and import walls
@@ -49,7 +49,7 @@ types: $(STAMPS)/dev ## mypy --strict
 test-unit: $(STAMPS)/dev ## Tests without any tool or service
 	@$(PY) -m tests.run unit
 
-test-integration: $(STAMPS)/dev setup gstreamer ## Tests with ffmpeg, Valkey, SeaweedFS, PostgreSQL
+test-integration: $(STAMPS)/dev setup gstreamer brokers ## Tests with ffmpeg, Valkey, SeaweedFS, PostgreSQL
 	@$(PY) -m tests.run integration
 
 test-e2e: $(STAMPS)/dev setup browser ## The whole stack with real clients and browsers
@@ -156,8 +156,12 @@ edges: ## nginx and Varnish, which tests of the edges run
 	@command -v nginx >/dev/null && command -v varnishd >/dev/null || infra/dev/apt-install nginx-light varnish varnish-modules \
 		|| echo "Without nginx and Varnish the tests of edges are skipped."
 
+brokers: ## RabbitMQ, and a clock that goes wrong, which the chaos tests need
+	@{ test -x /usr/lib/rabbitmq/bin/rabbitmq-server && command -v faketime >/dev/null; } || infra/dev/apt-install rabbitmq-server faketime \
+		|| echo "Without RabbitMQ and libfaketime their tests are skipped."
+
 gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: chaos bench-queue edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
+.PHONY: chaos bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser

@@ -101,6 +101,11 @@ class CeleryBell:
         finally:
             self._lock.release()
 
+    def close(self) -> None:
+        """Hang up. Ringing again connects again."""
+        with self._lock:
+            self._hang_up()
+
     def _send(self, lane: Lane, times: int) -> None:
         if self._connection is None:
             self._connection = self._connect()
