@@ -18,6 +18,7 @@ from infra.cli.api import Api, problem
 from infra.cli.console import FAILED, REFUSED, exit_code
 from infra.cli.uploads import UrlFiles, addresses, fingerprint, follow
 from storage import errors
+from tests.errors import errors_of
 
 
 @pytest.fixture(autouse=True)
@@ -110,14 +111,8 @@ def test_settings_as_json_hide_secrets(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "hunter2" not in told
 
 
-def all_errors(root: type[errors.FishladderError] = errors.FishladderError) -> Iterator[type[errors.FishladderError]]:
-    yield root
-    for child in root.__subclasses__():
-        yield from all_errors(child)
-
-
 def test_every_error_has_an_exit_code_and_refusals_are_told_from_failures() -> None:
-    for kind in all_errors():
+    for kind in errors_of("storage", "upload_api", "workers", "origin", "packager"):
         refused = issubclass(kind, errors.Rejected | errors.NotFoundOrConflict)
         assert exit_code(kind("sentence")) == (REFUSED if refused else FAILED), kind
 

@@ -11,6 +11,7 @@ from origin.problems import STATUS, status_of
 from origin.ranges import ByteRange, resolve_range
 from packager.compose import compose
 from storage.errors import FishladderError, NotFound
+from tests.errors import errors_of
 from tests.presentations import AVAILABLE_FROM, a_presentation
 
 
@@ -55,14 +56,8 @@ def test_an_empty_object_has_no_range() -> None:
     assert resolve_range("bytes=-1", 0) == ()
 
 
-def all_errors(kind: type[FishladderError] = FishladderError) -> list[type[FishladderError]]:
-    """Every error that can reach the origin: other rooms keep errors of their own, which other tests may have loaded."""
-    below = [error for child in kind.__subclasses__() for error in all_errors(child)]
-    return [kind, *below] if kind.__module__.partition(".")[0] in ("storage", "origin") else below
-
-
 def test_every_error_has_a_status_of_its_family() -> None:
-    for kind in all_errors():
+    for kind in errors_of("storage", "origin"):
         if kind is FishladderError:
             continue
         nearest = next(ancestor for ancestor in kind.__mro__ if ancestor in STATUS)

@@ -1,25 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
 from storage.errors import FishladderError, NotFound, OffsetMismatch, StoreUnavailable, UploadBusy
-from upload_api import errors as upload_errors
+from tests.errors import errors_of
 from upload_api.problems import STATUSES, problem_of
 
-assert upload_errors  # its classes are part of the tree
 
-
-def all_errors(kind: type[FishladderError] = FishladderError) -> Iterator[type[FishladderError]]:
-    if kind.__module__.split(".")[0] in ("storage", "upload_api"):
-        yield kind
-    for child in kind.__subclasses__():
-        yield from all_errors(child)
-
-
-@pytest.mark.parametrize("kind", sorted(all_errors(), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", errors_of("storage", "upload_api"))
 def test_every_error_has_its_status(kind: type[FishladderError]) -> None:
     assert kind in STATUSES
     problem = json.loads(problem_of(kind()).body())

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import errno
-import importlib
-import pkgutil
 
 import pytest
 
-import storage
-import workers
 from storage import errors
 from storage.errors import FishladderError
 from tests.builders import a_job
+from tests.errors import errors_of
 from workers.ffmpeg.process import Interrupted
 from workers.retries import (
     BUG_TRIES,
@@ -44,20 +41,8 @@ def decisions(*raised: Exception) -> list[Decision]:
     return made
 
 
-def errors_that_a_worker_may_meet() -> set[type[FishladderError]]:
-    for room in (storage, workers):
-        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
-            if ".migrations.versions" not in module.name and not module.name.endswith(".env"):
-                importlib.import_module(module.name)
-
-    def below(kind: type[FishladderError]) -> set[type[FishladderError]]:
-        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
-
-    return {kind for kind in below(FishladderError) if kind.__module__.split(".")[0] in ("storage", "workers")}
-
-
 def test_every_error_has_a_decision_of_its_own() -> None:
-    assert errors_that_a_worker_may_meet() - set(POLICIES) == set()
+    assert set(errors_of("storage", "workers")) - set(POLICIES) == set()
 
 
 @pytest.mark.parametrize("kind", sorted(POLICIES, key=lambda kind: kind.__name__), ids=lambda kind: kind.__name__)
