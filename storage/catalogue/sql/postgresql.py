@@ -29,7 +29,7 @@ SETTINGS = {
     "client_connection_check_interval": "5s",
 }
 
-NETWORK = {
+NETWORK: dict[str, Any] = {
     # A peer that went away without a word is given up after half a minute, not after the kernel's quarter of an hour.
     "connect_timeout": 10,
     "keepalives": 1,
@@ -61,7 +61,7 @@ def prepare(engine: sa.Engine, *, patient: bool) -> None:
 
     @sa.event.listens_for(engine, "do_connect")
     def connect(_dialect: object, _entry: object, args: list[Any], options: dict[str, Any]) -> PatientConnection:
-        connection = PatientConnection.connect(*args, **NETWORK, **options)
+        connection = PatientConnection.connect(*args, **{**NETWORK, **options})
         connection.answer_within_s = None if patient else ANSWER_WITHIN_S
         return connection
 
