@@ -57,7 +57,7 @@ def _cues(blocks: Sequence[str]) -> Iterator[Cue]:
         timing = next((found for line in block.split("\n")[:2] if (found := _TIMING.fullmatch(line.strip()))), None)
         if timing is not None:
             start, stop = _seconds(timing.groups()[:4]), _seconds(timing.groups()[4:])
-            if stop > start:
+            if stop > start and not block.endswith(timing[0]):  # one that says nothing is none
                 yield Cue(start=start, stop=stop, text=block)
 
 
