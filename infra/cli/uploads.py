@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
-import os
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -13,15 +10,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TransferSpeedColumn
-from tusclient.client import TusClient
-from tusclient.exceptions import TusCommunicationError
 
-from infra.cli.api import Api, problem, unreachable
+from infra.cli.api import Api
 from infra.cli.console import DONE, FAILED, REFUSED, err, examples, note, print_json, say, settings, tell
+from infra.cli.sending import local_file, send
 from storage.errors import FishladderError, InvalidRequest
 from storage.lifecycle import SETTLED, VideoState
 
-_BODY_BYTES = 8 * 1024 * 1024
 _POLL_S = 0.5
 
 
@@ -89,45 +84,10 @@ def _upload_and_follow(
 ) -> dict[str, Any]:
     with _progress() as progress:
         task = progress.add_task("Uploading", total=file.stat().st_size, name=file.name)
-        url = send(api.server, file, title, priority, lambda sent: progress.update(task, completed=sent))
+        metadata = {"title": title, "priority": str(priority)}
+        url = send(api.server, local_file(file), metadata, lambda sent: progress.update(task, completed=sent))
     video_id = api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"]
     return follow(api, video_id, tell_addresses)
-
-
-def send(server: str, file: Path, title: str, priority: Priority, on_sent: Callable[[int], None]) -> str:
-    """Send ``file`` from where an earlier try stopped; the upload's URL."""
-    metadata = {"filename": file.name, "title": title, "priority": str(priority)}
-    if kind := mimetypes.guess_type(file.name)[0]:
-        metadata["filetype"] = kind
-    urls = UrlFiles(_cache_dir(), server)
-    key, size = fingerprint(file), file.stat().st_size
-    try:
-        uploader = _uploader(server, file, metadata, urls.get(key))
-        on_sent(uploader.offset)
-        if uploader.url is None:
-            uploader.url = str(uploader.create_url())
-            urls.put(key, uploader.url)
-        while uploader.offset < size:
-            uploader.upload_chunk()
-            on_sent(uploader.offset)
-    except TusCommunicationError as error:
-        raise (
-            problem(error.status_code, error.response_content) if error.status_code else unreachable(server)
-        ) from error
-    urls.remove(key)
-    return str(uploader.url)
-
-
-def _uploader(server: str, file: Path, metadata: dict[str, str], url: str | None) -> Any:
-    """tuspy's uploader, standing where an earlier try stopped (``url``), unless that upload is gone."""
-    try:
-        return TusClient(f"{server}/files").uploader(
-            file_path=str(file), metadata=metadata, chunk_size=_BODY_BYTES, retries=10, retry_delay=2, url=url
-        )
-    except TusCommunicationError as error:
-        if url is None or error.status_code not in (403, 404, 410):
-            raise
-        return _uploader(server, file, metadata, None)
 
 
 def follow(api: Api, video_id: str, tell_addresses: Callable[[str], None] = say) -> dict[str, Any]:
@@ -171,39 +131,3 @@ def _progress(*, of_bytes: bool = True) -> Progress:
         *columns,
         console=err,
     )
-
-
-def fingerprint(file: Path) -> str:
-    """Which file this is: its place, size, time of change and first bytes. tuspy's own takes size and first bytes only, and
-    two takes of one camera may share both."""
-    facts = file.stat()
-    with file.open("rb") as stream:
-        text = f"{file.absolute()}|{facts.st_size}|{facts.st_mtime_ns}|".encode() + stream.read(65536)
-    return hashlib.sha256(text).hexdigest()
-
-
-class UrlFiles:
-    """Upload URLs of unfinished files, one small file each: two programs at once do not disturb each other."""
-
-    def __init__(self, folder: Path, server: str) -> None:
-        self._folder = folder / hashlib.sha256(server.encode()).hexdigest()[:12]
-
-    def get(self, key: str) -> str | None:
-        try:
-            return (self._folder / key).read_text()
-        except FileNotFoundError:
-            return None
-
-    def put(self, key: str, url: str) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(self._folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(url)  # a capability: for its owner's eyes only
-
-    def remove(self, key: str) -> None:
-        (self._folder / key).unlink(missing_ok=True)
-
-
-def _cache_dir() -> Path:
-    """Where the XDG base directory specification puts what may be lost."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "fishladder" / "uploads"

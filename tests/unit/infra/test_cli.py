@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 from infra.cli import app as cli
 from infra.cli.api import Api, problem
 from infra.cli.console import FAILED, REFUSED, exit_code
-from infra.cli.uploads import UrlFiles, addresses, fingerprint, follow
+from infra.cli.sending import UrlFiles, fingerprint
+from infra.cli.uploads import addresses, follow
 from storage import errors
 from tests.errors import errors_of
 
