@@ -19,6 +19,11 @@ INSPECT = NewJob(kind=JobKind.INSPECT, lane=Lane.PLAYABLE, cost_cpu_ms=500)
 PUBLISH = NewJob(kind=JobKind.PUBLISH, lane=Lane.PLAYABLE, cost_cpu_ms=200)
 
 
+def makes_playable(job: NewJob) -> bool:
+    """Whether a film waits for ``job`` before it plays: the first chunk in the fast-start rungs, the first of each sound."""
+    return job.lane is Lane.PLAYABLE and 0 in (job.payload.get("chunk"), job.payload.get("piece"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Film:
     """A video to come: whose, when, and the jobs after its inspection."""
@@ -102,8 +107,7 @@ def simulate(films: Sequence[Film], workers: Sequence[Sequence[Lane]], policy: F
     """What becomes of ``films`` with ``workers``, each of which serves its lanes."""
     queue = FairQueue(policy)
     stories = [
-        Story(film=film, left=len(film.jobs), before_playable=sum(job.lane is Lane.PLAYABLE for job in film.jobs))
-        for film in films
+        Story(film=film, left=len(film.jobs), before_playable=sum(map(makes_playable, film.jobs))) for film in films
     ]
     arrivals = sorted(((story.film.uploaded_at_ms, number) for number, story in enumerate(stories)), reverse=True)
     busy: list[tuple[int, int, int, NewJob, Story]] = []  # (end, order, worker, job, story)
@@ -140,7 +144,7 @@ def _finish(queue: FairQueue, job: NewJob, story: Story, now_ms: int) -> None:
                 story.ready_at_ms = now_ms
         case _:
             story.left -= 1
-            story.before_playable -= job.lane is Lane.PLAYABLE
+            story.before_playable -= makes_playable(job)
             if not story.publishing:
                 story.publishing = True
                 queue.add(story, [PUBLISH], now_ms)

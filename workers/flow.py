@@ -24,12 +24,13 @@ THUMBNAILS_AFTER_S = Fraction(56)
 def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
     """All jobs that make ``plan``, except publishing, in the order in which they should be claimed.
 
-    What makes the video playable goes to the ``playable`` lane: the fast-start rungs of chunk 0 and the first piece of
-    each sound. The rest follows in the video's own ``lane``: the other rungs of chunk 0, and then chunks and pieces by
-    time, so that what is listed grows from the start of the film. Thumbnails, which may be the longest job of all, come
+    What makes the video playable goes to the ``playable`` lane: the fast-start rungs of the early chunks and the first
+    piece of each sound. The rest follows in the video's own ``lane``: chunks and pieces by time, so that what is listed
+    grows from the start of the film, and after the first whole chunk the other rungs of the early ones: who watches already
+    needs what comes next more than a larger picture of what was. Thumbnails, which may be the longest job of all, come
     when there is something to watch, and early enough not to be waited for at the end; sound alone has none.
     """
-    jobs = [*_fast_start(plan), *_rest_of_first_chunk(plan, lane), *_by_time(plan, lane)]
+    jobs = [*_fast_start(plan), *_by_time(plan, lane)]
     return tuple(
         NewJob(kind=job.kind, lane=job.lane, payload=job.payload, order=order, cost_cpu_ms=job.cost_cpu_ms)
         for order, job in enumerate(jobs)
@@ -38,19 +39,20 @@ def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
 
 def _fast_start(plan: EncodePlan) -> list[NewJob]:
     rungs = tuple(rung for rung in plan.ladder.rungs if rung.name in plan.ladder.fast_start)
-    pictures = [_encode(plan, chunk, rungs, Lane.PLAYABLE) for chunk in plan.chunks[:1]]
-    return [*pictures, *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE)]
-
-
-def _rest_of_first_chunk(plan: EncodePlan, lane: Lane) -> list[NewJob]:
-    rungs = tuple(rung for rung in plan.ladder.rungs if rung.name not in plan.ladder.fast_start)
-    return [_encode(plan, plan.chunks[0], rungs, lane)] if rungs else []
+    pictures = [_encode(plan, chunk, rungs, Lane.PLAYABLE) for chunk in plan.early_chunks]
+    return [*pictures[:1], *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE), *pictures[1:]]
 
 
 def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
+    early = plan.early_chunks
+    whole = plan.chunks[len(early) :]
     starting: list[tuple[int, list[NewJob]]] = [
-        (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in plan.chunks[1:]
+        (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in whole
     ]
+    rest = tuple(rung for rung in plan.ladder.rungs if rung.name not in plan.ladder.fast_start)
+    if rest:
+        after_first_whole = whole[0].first_segment if whole else 0
+        starting.append((after_first_whole, [_encode(plan, chunk, rest, lane) for chunk in early]))
     starting += [(piece.first_segment, _audio(plan, (piece,), lane)) for piece in plan.audio_pieces[1:]]
     if plan.chunks:
         thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds

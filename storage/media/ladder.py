@@ -137,6 +137,16 @@ class EncodePlan:
     def segment_count(self) -> int:
         return -(-self.total_frames // self.ladder.segment_frames)
 
+    @property
+    def early_chunks(self) -> tuple[Chunk, ...]:
+        """The first chunks, each made by two jobs: the fast-start rungs before everything else, the other rungs later. So
+        whoever watches at once does not come to the end of what there is while the first full chunk is being made."""
+        early_frames = EARLY_S * self.ladder.frame_rate
+        return tuple(chunk for chunk in self.chunks if chunk.index == 0 or chunk.frames.start < early_frames)
+
+
+EARLY_S = 12
+"""Chunks that begin before this second are early ones."""
 
 RECIPE = "1"
 """Version of the rules that plan and encode. Job rows carry it: workers of this version and the one before run side by

@@ -20,6 +20,7 @@ from fractions import Fraction
 from storage.jobs import LANES_BY_URGENCY, JobKind, Lane, NewJob
 from storage.media.source import AudioTrack, Source, VideoTrack
 from tests.bench.tables import render_table
+from tests.fair_simulation import makes_playable
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode
 from workers.planning.policy import DEFAULT_POLICY
@@ -112,7 +113,7 @@ def _task(number: int, job: NewJob, chance: random.Random) -> _Task:
         number=number,
         kind=job.kind,
         cost_s=job.cost_cpu_ms / 1000 * spread,
-        fast=job.lane is Lane.PLAYABLE,
+        fast=makes_playable(job),
     )
 
 

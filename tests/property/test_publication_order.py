@@ -18,14 +18,15 @@ Commit = tuple[tuple[str, ...], range]
 
 
 def commits_of(plan: EncodePlan) -> list[Commit]:
-    """What every job of ``plan`` commits: chunk 0 is two jobs, each other chunk one, each audio piece one a rendition."""
+    """What every job of ``plan`` commits: an early chunk is two jobs, each other chunk one, each audio piece one a
+    rendition."""
     names = tuple(rung.name for rung in plan.ladder.rungs)
     rest = tuple(name for name in names if name not in plan.ladder.fast_start)
     commits: list[Commit] = []
     for chunk in plan.chunks:
         stop = chunk.first_segment - (-len(chunk.frames) // plan.ladder.segment_frames)
         segments = range(chunk.first_segment, stop)
-        sets = (plan.ladder.fast_start, rest) if chunk.index == 0 else (names,)
+        sets = (plan.ladder.fast_start, rest) if chunk in plan.early_chunks else (names,)
         commits += [(rungs, segments) for rungs in sets if rungs]
     for rendition in plan.audio:
         commits += [((rendition.name,), range(it.first_segment, it.stop_segment)) for it in plan.audio_pieces]

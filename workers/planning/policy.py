@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from storage.media.encryption import Encryption
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RungRule:
@@ -63,7 +65,7 @@ class ChunkPolicy:
     growth: int = 2
     taper: int = 4  # no chunk is longer than this part of what is left, so that many workers end together
     last_chunks_s: int = 16  # but none is made shorter than this for that
-    first_audio_piece_s: int = 8  # enough for the first chunk of pictures, and a second of CPU less to wait for
+    first_audio_piece_s: int = 12  # enough for the early chunks of pictures, and little to wait for
     audio_growth: int = 4  # pieces stay ahead of the pictures, which grow too
     audio_piece_s: int = 300
 
@@ -96,6 +98,19 @@ class SourceLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EncryptionPolicy:
+    """``default``: of videos whose owners wished for nothing. ``key_period_s``: how long a content key is used, in seconds of
+    film; 0: one key for all of it."""
+
+    default: Encryption = Encryption.NONE
+    key_period_s: int = 0
+
+    def period_segments(self, segment_seconds: Fraction) -> int:
+        """Whole segments of a period; 0: it never ends."""
+        return max(1, int(self.key_period_s / segment_seconds)) if self.key_period_s else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """Everything that planning decides by."""
 
@@ -103,6 +118,7 @@ class Policy:
     chunks: ChunkPolicy = ChunkPolicy()
     audio: AudioPolicy = AudioPolicy()
     limits: SourceLimits = SourceLimits()
+    encryption: EncryptionPolicy = EncryptionPolicy()
 
 
 DEFAULT_POLICY = Policy()

@@ -6,8 +6,8 @@ The rules, and why:
 - The fast-start rungs are listed first; the full ladder as soon as listing it does not shorten what is listed. hls.js and
   shaka-player read the multivariant playlist once, so a few good rungs early beat all rungs late.
 - All listed renditions end at the same segment: one that lags costs hls.js a stall and dropped frames.
-- What was listed once stays listed, whatever the order of commits: every chunk but the first is encoded in all rungs by
-  one job, so a rung that has caught up never falls behind again.
+- What was listed once stays listed, whatever the order of commits: every chunk but the early ones is encoded in all rungs
+  by one job, so a rung that has caught up with these never falls behind again. Before that the full ladder is not listed.
 - Subtitles are listed once all of the film is: an MPD names them as one whole file, which players do not take of one that
   grows.
 - An audio rendition may have one segment less than the video has, where the last video segment is shorter than one AAC
@@ -21,9 +21,11 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from packager.encryption import Protection
 from packager.presentation import AudioRendition, Presentation, Storyboard, SubtitleRendition, VideoRendition
 from storage.catalogue import Asset, RenditionRow
 from storage.jobs import Segment
+from storage.media.encryption import Encryption, KeyFacts
 from storage.media.ladder import EncodePlan
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
 
@@ -54,8 +56,8 @@ class _Prefix:
         return len(self.segments) >= self.expected
 
 
-def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | None:
-    """What players may be told of ``asset`` now; None if it cannot be played yet."""
+def plan_publication(asset: Asset, policy: PublicationPolicy, keys: tuple[KeyFacts, ...] = ()) -> Presentation | None:
+    """What players may be told of ``asset`` now; None if it cannot be played yet. ``keys``: of an encrypted asset."""
     plan = asset.plan
     if plan is None:
         return None
@@ -69,12 +71,15 @@ def plan_publication(asset: Asset, policy: PublicationPolicy) -> Presentation | 
     count = _common(fast + audio, plan.segment_count)
     if count < min(policy.first_segments, plan.segment_count):
         return None
-    video = ladder if _common(ladder, plan.segment_count) >= count else fast
+    video = ladder if _common(ladder, plan.segment_count) >= max(count, _early_segments(plan)) else fast
     complete = all(prefix.whole for prefix in ladder + audio)
     return Presentation(
         video=tuple(_video(prefix, count, plan) for prefix in video),
         audio=tuple(_audio(prefix, count) for prefix in audio),
         storyboard=_storyboard(asset),
+        protection=Protection(encryption=plan.encryption, keys=keys)
+        if plan.encryption is not Encryption.NONE
+        else None,
         subtitles=_subtitles(asset) if complete else (),
         complete=complete,
         target_duration_s=target_duration_s(plan),
@@ -120,6 +125,11 @@ def _prefix(row: RenditionRow, expected: int) -> _Prefix:
 def _common(prefixes: list[_Prefix], segment_count: int) -> int:
     """How many segments all of ``prefixes`` can show together."""
     return min((len(prefix.segments) for prefix in prefixes if not prefix.whole), default=segment_count)
+
+
+def _early_segments(plan: EncodePlan) -> int:
+    whole = plan.chunks[len(plan.early_chunks) :]
+    return whole[0].first_segment if whole else plan.segment_count
 
 
 def _known(value: str | int | None) -> Any:

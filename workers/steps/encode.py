@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 RUN_UP_GROWTH = 4
 FRAME_REPORT = "frames.txt"
 LARGE_PIXELS = 4096 * 2304
+LATER_STEPS_BACK = 4
+"""How much further than the first chunk all others step back: nothing is published before that one is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, p
         reads=(path,),
         limits=_limits(work),
         stop=ctx.stop,
-        nice=ctx.nice,
+        nice=ctx.nice if work.chunk.index == 0 else min(19, ctx.nice + LATER_STEPS_BACK),
         check=False,
     )
 
@@ -161,6 +163,7 @@ def _store(ctx: StepContext, work: _Work, outputs: Sequence[Path]) -> Iterator[R
             gop_frames=ladder.gop_frames,
             segment_frames=ladder.segment_frames,
             first_segment=work.chunk.first_segment,
+            keys=ctx.content_keys(),
         )
         yield store_rendition(
             ctx,

@@ -54,7 +54,7 @@ def test_a_film_has_at_least_one_frame(duration: Fraction, frames: int) -> None:
 
 def test_pieces_of_sound_begin_short_and_grow() -> None:
     pieces = plan_audio_pieces(25 * 1000, LADDER, ChunkPolicy())
-    assert [piece.stop_segment - piece.first_segment for piece in pieces] == [2, 8, 32, 70, 69, 69]
+    assert [piece.stop_segment - piece.first_segment for piece in pieces] == [3, 12, 48, 63, 62, 62]
     assert pieces[-1].frames.stop == total_audio_frames(25 * 1000, LADDER)
 
 

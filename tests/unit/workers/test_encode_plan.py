@@ -69,15 +69,15 @@ def test_jobs_make_it_playable_first_and_then_follow_the_film() -> None:
     assert told[:11] == [
         ("encode", "playable", 0, ["240p", "480p"]),
         ("audio", "playable", "audio-en", 0),
-        ("encode", "bulk", 0, ["360p", "720p"]),
-        ("encode", "bulk", 1, rungs),  # from 4 s
-        ("audio", "bulk", "audio-en", 1),  # from 8 s
+        ("encode", "playable", 1, ["240p", "480p"]),  # from 4 s
         ("encode", "bulk", 2, rungs),  # from 12 s
+        ("encode", "bulk", 0, ["360p", "720p"]),
+        ("encode", "bulk", 1, ["360p", "720p"]),
+        ("audio", "bulk", "audio-en", 1),  # from 12 s
         ("encode", "bulk", 3, rungs),  # from 28 s
-        ("audio", "bulk", "audio-en", 2),  # from 40 s
         ("thumbnails", "bulk"),
         ("encode", "bulk", 4, rungs),  # from 60 s
-        ("encode", "bulk", 5, rungs),
+        ("audio", "bulk", "audio-en", 2),  # from 60 s
     ]
     assert [job.order for job in jobs] == list(range(len(jobs)))
     assert all(job.cost_cpu_ms > 0 for job in jobs)
@@ -97,7 +97,7 @@ def test_sound_alone_has_segments_of_whole_aac_frames_and_jobs_for_nothing_else(
     assert describe_plan(plan).startswith("0:01:01.013, sound alone, 16 segments of 4.011 s, recipe")
 
 
-def test_a_single_rung_has_no_second_job_for_the_first_chunk() -> None:
+def test_a_single_rung_has_no_second_job_for_an_early_chunk() -> None:
     tiny = a_source(video=a_video_track(width=160, height=120), audio=(), duration=Fraction(1))
     jobs = plan_jobs(plan_encode(tiny, DEFAULT_POLICY), Lane.STANDARD)
     assert [job.kind for job in jobs] == [JobKind.ENCODE, JobKind.THUMBNAILS]
@@ -131,7 +131,7 @@ def test_a_plan_is_told_as_a_table() -> None:
         "audio-en   stereo    aac    track #1  128 kb/s    English, default\n"
         "\n"
         "11 chunks of video: 4, 8, 16, 2 × 32, 24, 20, 4 × 16 s\n"
-        "4 pieces of each sound: 8, 32, 128, 32 s\n"
+        "3 pieces of each sound: 12, 48, 140 s\n"
         "\n"
         "! Surround sound is mixed down to stereo. (downmixed)"
     )

@@ -65,8 +65,13 @@ def planned(asset: Asset) -> Presentation:
         ),
         pytest.param(
             {"240p": [0, 2], "480p": [0, 1, 2], "720p": [0, 2], "audio-en": ALL},
-            {"240p": 1, "480p": 1, "720p": 1, "audio-en": 1},
+            {"240p": 1, "480p": 1, "audio-en": 1},
             id="a hole ends the prefix",
+        ),
+        pytest.param(
+            {"240p": [0], "480p": [0], "720p": [0], "audio-en": ALL},
+            {"240p": 1, "480p": 1, "audio-en": 1},
+            id="in an early chunk the full ladder may fall behind again",
         ),
     ],
 )
