@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from storage.errors import InvalidRequest
-from storage.ids import ALPHABET, KeyId, TenantId, new_key_id, new_secret
+from storage.ids import ALPHABET, KeyId, TenantId, VideoId, new_key_id, new_secret
 
 PREFIX = "fl_live_"
 MAX_NAME_CHARACTERS = 80
@@ -154,6 +154,10 @@ class Keys(Protocol):
         ...
 
     def note_key_used(self, key: KeyId) -> None: ...
+
+    def tenant_of(self, video: VideoId) -> TenantId:
+        """Whose a video is. Raises `NotFound`."""
+        ...
 
     def has_good_keys(self) -> bool:
         """Whether anybody could come in."""

@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 import structlog
-from fastapi import FastAPI, Header, Response
+from fastapi import FastAPI, Header, Query, Response
 from fastapi.responses import StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
-from storage.errors import FishladderError, InvalidRequest, Unavailable
+from storage.errors import FishladderError, Unavailable
+from storage.grants import KeyRing
+from storage.ids import VideoId
+from upload_api.auth.doorkeeper import Doorkeeper
+from upload_api.auth.gate import Gate
+from upload_api.auth.principal import Caller
+from upload_api.auth.rates import RateLimiter, parse_rates
+from upload_api.auth.routes import auth_routes
 from upload_api.bringing import Bringer, bringing_routes
 from upload_api.counting import CountRequests
 from upload_api.drain import Drain
-from upload_api.events import EventFeed
+from upload_api.events import LISTENING_S, EventFeed, event_stream
 from upload_api.imports.fetching import Fetcher
 from upload_api.imports.guard import parse_networks
 from upload_api.imports.importer import Importer, import_policy
@@ -60,6 +68,10 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
         poll_s=settings.events_poll_s,
         heartbeat_s=settings.events_heartbeat_s,
     )
+    ring = settings.signing_keys or KeyRing(keys={"own": secrets.token_bytes(32)})
+    doorkeeper = Doorkeeper(
+        ports.catalogue, ring, open_house=not settings.needs_key, session_s=settings.session_lifetime_s
+    )
     uploads = TusService(settings, ports, threads, drain, metrics)
     tus = TusApp(settings, uploads)
     networks = parse_networks(settings.import_networks)
@@ -84,10 +96,14 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     app.state.drain = drain
     app.state.uploads = uploads
     app.state.importer = importer
+    limiter = RateLimiter(parse_rates(settings.rate_limits))
+    app.add_middleware(
+        Gate, settings=settings, doorkeeper=doorkeeper, videos=ports.catalogue, limiter=limiter, threads=threads
+    )
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
-        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=list(REQUEST_FIELDS),
         expose_headers=list(RESPONSE_FIELDS),
         max_age=86400,
@@ -99,13 +115,14 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     app.include_router(video_routes(settings, ports))
     bringer = Bringer(settings, uploads, importer, networks)
     app.include_router(bringing_routes(settings, ports, threads, bringer))
-    _add_events(app, feed)
+    app.include_router(auth_routes(settings, ports, doorkeeper, ring))
+    _add_events(app, feed, settings)
     _add_operations(app, ports, drain, metrics)
     app.router.routes.extend(web_routes(settings, ports))
     return app
 
 
-def _add_events(app: FastAPI, feed: EventFeed) -> None:
+def _add_events(app: FastAPI, feed: EventFeed, settings: UploadApiSettings) -> None:
     @app.get(
         "/api/v1/events",
         summary="Everything that happens to videos, as server-sent events",
@@ -113,18 +130,17 @@ def _add_events(app: FastAPI, feed: EventFeed) -> None:
         response_class=StreamingResponse,
         responses={200: {"content": {"text/event-stream": {}}}},
     )
-    async def events(last_event_id: Annotated[str | None, Header()] = None) -> StreamingResponse:
+    async def events(
+        who: Caller,
+        last_event_id: Annotated[str | None, Header()] = None,
+        video: Annotated[str | None, Query(description="only of this one")] = None,
+    ) -> StreamingResponse:
         """Kinds: `state`, `progress`, `uploaded_bytes`, `title`; each with `video_id`. Send `Last-Event-ID` to catch
         up; browsers do it by themselves."""
-        if last_event_id is not None and not (last_event_id.isdecimal() and len(last_event_id) <= 18):
-            raise InvalidRequest("Last-Event-ID is the id of an event of ours.")
-        after = int(last_event_id) if last_event_id is not None else None
-        return StreamingResponse(
-            feed.stream(after),
-            media_type="text/event-stream",
-            # nginx would keep events back until its buffer is full.
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        # Who is let in by a key is asked for it again now and then: keys are revoked.
+        lifetime_s = LISTENING_S if settings.needs_key else None
+        only = None if video is None else VideoId(video)
+        return event_stream(feed, last_event_id, who.tenant, video=only, lifetime_s=lifetime_s)
 
 
 def _add_operations(app: FastAPI, ports: Ports, drain: Drain, metrics: Metrics) -> None:

@@ -12,6 +12,7 @@ from storage.catalogue import Upload
 from storage.errors import FishladderError, InvalidRequest, TooLarge, UploadTerminated
 from storage.jobs import Lane
 from upload_api.answers import Answers
+from upload_api.auth.principal import Principal, caller_of
 from upload_api.errors import WrongContentType
 from upload_api.forms import Form, boundary_of
 from upload_api.imports.guard import Network, check_literal, parse_target
@@ -77,16 +78,16 @@ class Bringer:
         self._importer = importer
         self._allowed = allowed
 
-    async def import_from(self, wanted: NewVideo, urls: Urls) -> Upload:
+    async def import_from(self, wanted: NewVideo, urls: Urls, who: Principal) -> Upload:
         """Raises `ImportRefused` for an address that we would never fetch; what it leads to shows later."""
         target = parse_target(wanted.source_url)
         check_literal(target, self._allowed)
         said = {"title": wanted.title, "filename": wanted.filename or target.filename, "priority": wanted.priority}
-        upload = await self._service.create(_creation(said, source_url=target.url), urls)
+        upload = await self._service.create(_creation(said, source_url=target.url), urls, who)
         self._importer.begin(upload.id)
         return upload
 
-    async def take_form(self, request: Request, urls: Urls) -> Upload:
+    async def take_form(self, request: Request, urls: Urls, who: Principal) -> Upload:
         """Raises what any upload raises; nothing is kept of a form that did not come whole."""
         fields = request_fields(request.scope)
         size = fields.get("content-length", "")
@@ -95,7 +96,7 @@ class Bringer:
         form = Form(Body(request.receive), boundary_of(fields.get("content-type", "")), self._max_form_bytes)
         await form.open()
         said = {name: form.fields.get(name) for name in ("title", "priority")} | {"filename": form.filename}
-        upload = await self._service.create(_creation(said, lifetime_ms=FORM_LIFETIME_MS), urls)
+        upload = await self._service.create(_creation(said, lifetime_ms=FORM_LIFETIME_MS), urls, who)
         append = Append(offset_bytes=0, body_bytes=None, length_bytes=None, ends=True)
         try:
             receipt = await self._service.take(upload.id, append, form)
@@ -136,13 +137,13 @@ def bringing_routes(settings: UploadApiSettings, ports: Ports, threads: Threads,
         """JSON: `{"source_url": …}`, answered at once with 202; the video then tells how far it is. A form: `curl -F
         title=… -F file=@film.mp4`, its file last, answered when the file is safe. Use tus for what is large or whose
         network breaks."""
-        urls = plan_urls(asked_by(request.scope), settings)
+        urls, who = plan_urls(asked_by(request.scope), settings), caller_of(request.scope)
         match content_type(request_fields(request.scope)):
             case "application/json":
-                upload = await bringer.import_from(await _read_json(request), urls)
+                upload = await bringer.import_from(await _read_json(request), urls, who)
                 response.status_code = 202
             case "multipart/form-data":
-                upload = await bringer.take_form(request, urls)
+                upload = await bringer.take_form(request, urls, who)
             case _:
                 raise WrongContentType("Send JSON with a source_url, or a form with a file.")
         response.headers["Location"] = f"{urls.public}/api/v1/videos/{upload.video}"

@@ -13,6 +13,7 @@ from storage.ids import VideoId
 from storage.jobs import PublishedName
 from storage.media.ladder import RECIPE
 from upload_api.answers import Answers
+from upload_api.auth.principal import Caller
 from upload_api.models import Change, DoneToMany, DoneToOne, ManyVideos, VideoModel
 from upload_api.ports import Ports
 from upload_api.posters import MAX_POSTER_BYTES, checked_poster
@@ -84,12 +85,13 @@ def add_ending(router: APIRouter, ports: Ports, answers: Answers) -> None:
         return answers.in_full(catalogue.video(VideoId(video_id)), request, response)
 
     @router.post("/videos/actions", summary="Delete, cancel or retry many videos", tags=["videos"])
-    def act_on_many(wanted: ManyVideos) -> DoneToMany:
+    def act_on_many(wanted: ManyVideos, who: Caller) -> DoneToMany:
         """Each by itself: one that cannot be done says so, and keeps no other from it."""
         act = {"delete": delete, "cancel": cancel, "retry": retry}[wanted.action]
         results = []
         for video_id in dict.fromkeys(wanted.ids):
             try:
+                who.owns(catalogue, VideoId(video_id))
                 act(ports, VideoId(video_id))
                 results.append(DoneToOne(id=video_id, code=None, detail=None))
             except (NotFoundOrConflict, Rejected) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.errors import Conflict, InvalidRequest, Rejected
+from storage.errors import Conflict, InvalidRequest, NotAllowed, Rejected, Unavailable
 
 
 class UnsupportedVersion(InvalidRequest):
@@ -62,3 +62,27 @@ class SourceLost(Conflict):
     """The object store lost a part of this upload. Please upload the file again."""
 
     code = "source_lost"
+
+
+class NotSignedIn(NotAllowed):
+    """Say who you are: with an API key as «Authorization: Bearer …», or by signing in."""
+
+    code = "not_signed_in"
+
+
+class MissingScope(NotAllowed):
+    """This key does not open that."""
+
+    code = "missing_scope"
+
+
+class ForeignOrigin(NotAllowed):
+    """A page of another site cannot act for who is signed in here."""
+
+    code = "foreign_origin"
+
+
+class TooManyRequests(Unavailable):
+    """These are too many requests at once."""
+
+    code = "too_many_requests"

@@ -12,9 +12,11 @@ from collections import deque
 from collections.abc import AsyncGenerator
 
 import structlog
+from fastapi.responses import StreamingResponse
 
 from storage.catalogue import Event, Videos
-from storage.errors import Unavailable
+from storage.errors import InvalidRequest, Unavailable
+from storage.ids import DEFAULT_TENANT, TenantId, VideoId
 from upload_api.drain import Drain
 from upload_api.metrics import Metrics
 from upload_api.threads import Threads
@@ -24,6 +26,8 @@ log = structlog.get_logger(__name__)
 REMEMBERED = 2000
 PAGE = 500
 RECONNECT_MS = 1500
+LISTENING_S = 600.0
+"""How long a stream lasts where it matters who listens: keys are revoked. Browsers open the next one by themselves."""
 
 
 class EventFeed:
@@ -52,8 +56,19 @@ class EventFeed:
         self._listeners = 0
         self._poller: asyncio.Task[None] | None = None
 
-    async def stream(self, after: int | None) -> AsyncGenerator[str, None]:
-        """The event stream for one listener, from behind event ``after`` (None: from now on), as text to send."""
+    async def stream(
+        self,
+        after: int | None,
+        *,
+        tenant: TenantId = DEFAULT_TENANT,
+        video: VideoId | None = None,
+        lifetime_s: float | None = None,
+    ) -> AsyncGenerator[str, None]:
+        """The event stream for one listener, from behind event ``after`` (None: from now on), as text to send: of the
+        videos of ``tenant``, or of a single one of them. It ends after ``lifetime_s``: a listener that comes again is
+        judged again, and misses nothing."""
+        clock = asyncio.get_running_loop().time
+        begun = said = clock()
         self._listeners += 1
         self._metrics.listeners.inc()
         forget_drain = self._drain.listen(self._wake)
@@ -61,15 +76,21 @@ class EventFeed:
             position = await self._threads.catalogue(self._catalogue.last_event_id) if after is None else after
             # A first id, so that a reconnect catches up even if nothing happened before the break.
             yield f"retry: {RECONNECT_MS}\nid: {position}\nevent: hello\ndata: {{}}\n\n"
-            while not self._drain.begun:
+            while not self._drain.begun and (lifetime_s is None or clock() - begun < lifetime_s):
                 self._follow(position)
                 news = self._news
                 events = await self._after(position)
                 for event in events:
-                    yield render_event(event)
+                    if event.tenant == tenant and video in (None, event.video):
+                        said = clock()
+                        yield render_event(event)
                 if events:
                     position = events[-1].id
-                elif not await _happens_within(news, self._heartbeat_s):
+                else:
+                    await _happens_within(news, self._heartbeat_s)
+                # Also while others' videos keep us busy.
+                if clock() - said >= self._heartbeat_s:
+                    said = clock()
                     yield ": still here\n\n"
         finally:
             forget_drain()
@@ -125,6 +146,26 @@ async def _happens_within(event: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+def event_stream(
+    feed: EventFeed,
+    last_event_id: str | None,
+    tenant: TenantId,
+    *,
+    video: VideoId | None = None,
+    lifetime_s: float | None = None,
+) -> StreamingResponse:
+    """The answer that follows ``feed``. Raises `InvalidRequest` for an event id that is none."""
+    if last_event_id is not None and not (last_event_id.isdecimal() and len(last_event_id) <= 18):
+        raise InvalidRequest("Last-Event-ID is the id of an event of ours.")
+    after = int(last_event_id) if last_event_id is not None else None
+    return StreamingResponse(
+        feed.stream(after, tenant=tenant, video=video, lifetime_s=lifetime_s),
+        media_type="text/event-stream",
+        # nginx would keep events back until its buffer is full.
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
 
 
 def render_event(event: Event) -> str:

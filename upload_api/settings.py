@@ -82,6 +82,9 @@ class UploadApiSettings:
     visibility: Visibility = Visibility.PUBLIC
     """Who may play a video that does not say so itself."""
 
+    can_encrypt: bool = False
+    """Whether there are keys to seal content keys with: without them no video can be encrypted."""
+
     web_libraries: Path | None = None
     """An npm ``node_modules`` with hls.js and tus-js-client. None: the web page says that they are missing."""
     shutdown_grace_s: float = 20.0

@@ -86,6 +86,15 @@ def _reached_by(asked: Asked, trusted: tuple[str, ...]) -> tuple[str, str]:
     return scheme, host
 
 
+def client_address(asked: Asked, trusted: tuple[str, ...]) -> str | None:
+    """The address of who asks: the last hop that is no proxy of ours."""
+    address = asked.peer
+    hops = [hop.strip() for hop in asked.fields.get("x-forwarded-for", "").split(",") if hop.strip()]
+    while hops and _is_trusted(address, trusted):
+        address = hops.pop()
+    return address
+
+
 def _is_trusted(peer: str | None, trusted: tuple[str, ...]) -> bool:
     if peer is None or not trusted:
         return False

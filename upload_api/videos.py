@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from storage.catalogue import VideoFilter, VideoSort
 from storage.ids import UploadId, VideoId
 from storage.lifecycle import VideoState
-from upload_api.auth.principal import Caller
 from upload_api.answers import NO_STORE, Answers
+from upload_api.auth.principal import Caller
 from upload_api.details import VideoDetails
 from upload_api.editing import add_editing, add_ending
 from upload_api.models import ProblemModel, UploadModel, VideoModel, VideoPage

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from storage.errors import InvalidRequest
 from storage.jobs import GRANTED_LANES, Lane
+from storage.media.encryption import Encryption
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_TITLE_CHARACTERS = 200
 MAX_FILENAME_CHARACTERS = 255
+MAX_FILETYPE_CHARACTERS = 100
 UNTITLED = "Untitled"
 
 
@@ -46,19 +48,32 @@ def parse_metadata(raw: str) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What a client says about its file, made harmless."""
+    """What a client says about its file, made harmless. ``asked_lane``, ``encryption`` None: it does not say."""
 
     title: str
     filename: str | None
     lane: Lane
+    filetype: str | None = None
+    asked_lane: Lane | None = None
+    encryption: Encryption | None = None
 
 
 def read_wishes(metadata: Mapping[str, bytes]) -> Wishes:
-    """Title, file name and lane. Raises `InvalidRequest` for a ``priority`` that nobody grants."""
+    """Title, file name, lane and encryption. Raises `InvalidRequest` for a ``priority`` that nobody grants, and for an
+    ``encryption`` that nobody knows."""
     filename = _filename(metadata)
     stem = filename.rpartition(".")[0] or filename if filename else ""
     title = _line(metadata.get("title", b""), MAX_TITLE_CHARACTERS) or stem[:MAX_TITLE_CHARACTERS] or UNTITLED
-    return Wishes(title=title, filename=filename, lane=_lane(metadata))
+    lane = _lane(metadata)
+    filetype = _line(metadata.get("filetype") or metadata.get("type") or b"", MAX_FILETYPE_CHARACTERS) or None
+    return Wishes(
+        title=title,
+        filename=filename,
+        lane=lane or Lane.STANDARD,
+        filetype=filetype,
+        asked_lane=lane,
+        encryption=_encryption(metadata),
+    )
 
 
 def _filename(metadata: Mapping[str, bytes]) -> str | None:
@@ -67,11 +82,22 @@ def _filename(metadata: Mapping[str, bytes]) -> str | None:
     return _line(last, MAX_FILENAME_CHARACTERS) or None
 
 
-def _lane(metadata: Mapping[str, bytes]) -> Lane:
-    wanted = metadata.get("priority", b"").decode("ascii", "replace").strip() or Lane.STANDARD
+def _lane(metadata: Mapping[str, bytes]) -> Lane | None:
+    wanted = metadata.get("priority", b"").decode("ascii", "replace").strip()
+    if not wanted:
+        return None
     if wanted not in GRANTED_LANES:
         raise InvalidRequest(f"The priority is one of {', '.join(GRANTED_LANES)}.", priority=wanted[:40])
     return Lane(wanted)
+
+
+def _encryption(metadata: Mapping[str, bytes]) -> Encryption | None:
+    wanted = metadata.get("encryption", b"").decode("ascii", "replace").strip()
+    if not wanted:
+        return None
+    if wanted not in list(Encryption):
+        raise InvalidRequest(f"The encryption is one of {', '.join(Encryption)}.", encryption=wanted[:40])
+    return Encryption(wanted)
 
 
 def tidy_line(text: str, limit: int) -> str:

@@ -235,7 +235,7 @@ def admit_append(append: Append, upload: Upload, policy: TusPolicy) -> Admission
         raise OffsetMismatch(expected_offset=upload.offset_bytes, provided_offset=append.offset_bytes)
     fix = _length_to_fix(append, upload, policy)
     length_bytes = upload.length_bytes if fix is None else fix
-    limit_bytes = length_bytes if length_bytes is not None else policy.max_bytes
+    limit_bytes = length_bytes if length_bytes is not None else _of_upload(policy, upload).max_bytes
     room_bytes = None if limit_bytes is None else max(0, limit_bytes - upload.offset_bytes)
     if append.body_bytes is not None:
         _check_room(append.body_bytes, room_bytes)
@@ -251,8 +251,14 @@ def _length_to_fix(append: Append, upload: Upload, policy: TusPolicy) -> int | N
         raise InvalidRequest("The length of this upload is fixed already.", length=upload.length_bytes)
     if told < upload.offset_bytes:
         raise InvalidRequest("That length is less than what is uploaded already.", offset=upload.offset_bytes)
-    _check_max(told, policy)
+    _check_max(told, _of_upload(policy, upload))
     return told
+
+
+def _of_upload(policy: TusPolicy, upload: Upload) -> TusPolicy:
+    """An upload that was granted may be held to less than others are."""
+    known = [limit for limit in (policy.max_bytes, upload.max_bytes) if limit is not None]
+    return TusPolicy(max_bytes=min(known, default=None))
 
 
 def check_standing(upload: Upload, now_ms: int) -> None:

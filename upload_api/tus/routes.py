@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from storage.catalogue import Upload
 from storage.errors import FishladderError
 from storage.ids import UploadId
+from upload_api.auth.principal import caller_of, check_finding
 from upload_api.problems import CONTENT_TYPE, Problem, internal_problem, problem_of
 from upload_api.requests import asked_by, request_fields, request_trailers
 from upload_api.settings import UploadApiSettings
@@ -31,7 +32,7 @@ from upload_api.tus.protocol import (
     video_fields,
 )
 from upload_api.tus.service import TusService
-from upload_api.urls import Urls, plan_urls
+from upload_api.urls import plan_urls
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +58,9 @@ class TusApp:
         body = Body(receive, request_trailers(scope))
         try:
             check_version(method, fields)
+            check_finding(scope)
             if upload_id is None:
-                answer = await self._collection(method, fields, body, plan_urls(asked_by(scope), self._settings))
+                answer = await self._collection(scope, method, fields, body)
             else:
                 answer = await self._upload(method, UploadId(upload_id), fields, body)
         except FishladderError as error:
@@ -69,12 +71,13 @@ class TusApp:
         if not body.disconnected:
             await _send(send, answer, scope["method"], fields, body)
 
-    async def _collection(self, method: str, fields: RequestFields, body: Body, urls: Urls) -> Answer:
+    async def _collection(self, scope: Scope, method: str, fields: RequestFields, body: Body) -> Answer:
         check_method(method, COLLECTION_METHODS)
         if method == "OPTIONS":
             return Answer(status=204, fields=options_fields(self._service.policy, trailers=body.tells_trailers))
         creation = parse_creation(fields, self._service.policy, trailers=body.tells_trailers)
-        upload = await self._service.create(creation, urls)
+        urls = plan_urls(asked_by(scope), self._settings)
+        upload = await self._service.create(creation, urls, caller_of(scope))
         location = urls.upload(upload.id)
         try:
             receipt = await self._service.first_bytes(upload, creation, body)

@@ -13,7 +13,10 @@ import structlog
 
 from storage.catalogue import Concat, NewUpload, Upload
 from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound, TooLarge, Unavailable, UploadBusy
-from storage.ids import DEFAULT_TENANT, TenantId, UploadId
+from storage.ids import TenantId, UploadId
+from storage.media.encryption import Encryption
+from upload_api.auth.granting import as_granted, facts_of_grant
+from upload_api.auth.principal import Principal
 from upload_api.drain import Drain
 from upload_api.errors import NotMedia, SourceLost, UploadClosed
 from upload_api.metrics import Metrics
@@ -86,6 +89,7 @@ class TusService:
         self._metrics = metrics
         self._idle_s = settings.idle_timeout_s
         self._lifetime_ms = settings.upload_lifetime_ms
+        self._can_encrypt = settings.can_encrypt
         self.policy = TusPolicy(max_bytes=settings.max_upload_bytes)
         self._parts = PartPolicy(
             base_bytes=max(settings.base_part_bytes, ports.blobs.min_part_bytes),
@@ -107,19 +111,22 @@ class TusService:
 
         self.joiner = Joiner(ports, threads, self._leases, settings.max_upload_bytes)
 
-    async def create(self, creation: Creation, urls: Urls) -> Upload:
-        """Record a new upload and its video."""
+    async def create(self, creation: Creation, urls: Urls, who: Principal) -> Upload:
+        """Record a new upload and its video, which are ``who``'s. Raises `TooLarge` or `NotAllowed` for what its grant
+        does not allow, `OverQuota`."""
         if self._drain.begun:
             raise going_down()
+        self._check_encryption(creation.wishes.encryption)
+        creation = as_granted(creation, who.grant)
         concat = creation.concat
         partials = tuple(upload_id_of(url, urls.public) for url in concat.urls) if concat is not None else ()
         length_bytes = creation.length_bytes
         if partials:
-            length_bytes = await self._length_of(partials, DEFAULT_TENANT)
+            length_bytes = await self._length_of(partials, who.tenant)
         upload = await self._threads.catalogue(
             self._ports.catalogue.create_upload,
             NewUpload(
-                tenant=DEFAULT_TENANT,
+                tenant=who.tenant,
                 length_bytes=length_bytes,
                 metadata_raw=creation.metadata_raw,
                 title=creation.wishes.title,
@@ -130,13 +137,22 @@ class TusService:
                 concat=concat.kind if concat is not None else None,
                 concat_raw=concat.raw if concat is not None else None,
                 joins=partials,
+                key=who.key_id,
+                **facts_of_grant(who.grant),
             ),
         )
+        if creation.wishes.encryption is not None:  # before a byte of it has come, so before it can be inspected
+            wish = self._ports.catalogue.wish_encryption
+            await self._threads.catalogue(wish, upload.video, creation.wishes.encryption)
         if partials:
             self.joiner.begin(upload.id)
         self._metrics.uploads.labels("created").inc()
         log.info("upload_created", video_id=upload.video, length_bytes=upload.length_bytes, lane=creation.wishes.lane)
         return upload
+
+    def _check_encryption(self, wished: Encryption | None) -> None:
+        if wished not in (None, Encryption.NONE) and not self._can_encrypt:
+            raise InvalidRequest("Videos cannot be encrypted here: there are no sealing keys.", encryption=str(wished))
 
     async def _length_of(self, partials: tuple[UploadId, ...], tenant: TenantId) -> int | None:
         """Of the upload joined from ``partials``, each of which is checked: whoever joins must be allowed to read it.

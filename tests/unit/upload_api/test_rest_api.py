@@ -165,7 +165,8 @@ def test_an_upload_names_its_video(ports: Ports, catalogue: SqlCatalogue) -> Non
         ("GET", "/api/v1/videos?limit=0", 422, "invalid_request"),
         ("GET", "/api/v1/videos?state=flying", 422, "invalid_request"),
         ("GET", "/api/v1/videos?cursor=%27", 400, "invalid_request"),
-        ("PATCH", "/api/v1/videos/nothing", 422, "invalid_request"),
+        ("PATCH", "/api/v1/videos/nothing", 404, "not_found"),
+        ("POST", "/api/v1/videos/actions", 422, "invalid_request"),
         ("GET", "/api/v1/events", 400, "invalid_request"),
     ],
 )
@@ -185,12 +186,12 @@ def test_a_bug_is_told_as_a_problem_without_its_text(ports: Ports) -> None:
     def broken(*_args: object) -> None:
         raise RuntimeError("secret of the house")
 
-    ports.catalogue.video = broken  # type: ignore[assignment,method-assign]
+    ports.catalogue.videos = broken  # type: ignore[assignment,method-assign]
 
     async def test() -> None:
         transport = httpx.ASGITransport(app=small_app(ports), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://fish.test") as http:
-            reply = await http.get("/api/v1/videos/x")
+            reply = await http.get("/api/v1/videos")
         assert (reply.status_code, reply.json()["code"]) == (500, "internal")
         assert "secret" not in reply.text
 
@@ -224,16 +225,17 @@ def test_ready_means_that_catalogue_and_store_answer(ports: Ports) -> None:
 def test_metrics_count_by_route_and_not_by_url(ports: Ports) -> None:
     async def test() -> None:
         app = small_app(ports)
-        url = (await create(app, 5)).fields["location"]
+        created = await create(app, 5)
+        url, video = created.fields["location"], created.fields["fishladder-video"]
         await patch(app, url, 0, b"hello")
         async with client(app) as http:
-            await http.get("/api/v1/videos/secret-id")
+            await http.get(f"/api/v1/videos/{video}")
             await http.get("/no/such/route")
             text = (await http.get("/metrics")).text
         assert 'method="PATCH",route="/files/{upload_id}",status="204"} 1.0' in text
         assert 'route="/api/v1/videos/{video_id}"' in text
         assert "fishladder_upload_received_bytes_total 5.0" in text
-        assert "secret-id" not in text
+        assert video not in text
         assert url.rpartition("/")[2] not in text
 
     run(test())
