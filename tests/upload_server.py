@@ -74,7 +74,13 @@ def running(folder: Path) -> Iterator[UploadServer]:
 def main() -> None:
     folder = Path(sys.argv[1])
     settings = UploadApiSettings(
-        base_part_bytes=PART_BYTES, lease_ttl_s=1.5, lease_beat_s=0.2, lease_wait_s=4.0, shutdown_grace_s=10.0
+        base_part_bytes=PART_BYTES,
+        lease_ttl_s=1.5,
+        lease_beat_s=0.2,
+        lease_wait_s=4.0,
+        shutdown_grace_s=10.0,
+        import_networks=("127.0.0.0/8",),
+        import_poll_s=0.3,
     )
     app = create_app(settings, open_ports(folder))
     listener = socket.create_server(("127.0.0.1", 0))

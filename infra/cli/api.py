@@ -25,8 +25,8 @@ class Api:
     def get(self, path: str, **params: str | int) -> Any:
         return self._call("GET", path, params=params)
 
-    def post(self, path: str) -> Any:
-        return self._call("POST", path)
+    def post(self, path: str, value: Any = None) -> Any:
+        return self._call("POST", path, **({} if value is None else {"json": value}))
 
     def delete(self, path: str) -> Any:
         return self._call("DELETE", path)

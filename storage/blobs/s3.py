@@ -67,9 +67,9 @@ class S3Blobs:
     def __init__(self, settings: S3Settings):
         self._bucket = settings.bucket
         self._region = settings.region
-        self._client = _client(settings, attempts=settings.attempts, read_timeout_s=settings.read_timeout_s)
+        self._client = open_client(settings, attempts=settings.attempts, read_timeout_s=settings.read_timeout_s)
         # A readiness probe must not hang as long as an upload may.
-        self._probe = _client(settings, attempts=1, read_timeout_s=min(settings.read_timeout_s, 5))
+        self._probe = open_client(settings, attempts=1, read_timeout_s=min(settings.read_timeout_s, 5))
         self._transfer = TransferConfig(
             multipart_threshold=64 * _MIB, multipart_chunksize=16 * _MIB, max_concurrency=4, use_threads=True
         )
@@ -271,7 +271,8 @@ class S3Blobs:
             raise StoreUnavailable("The store says it joined the object, but does not have it.", key=key) from error
 
 
-def _client(settings: S3Settings, *, attempts: int, read_timeout_s: float) -> S3Client:
+def open_client(settings: S3Settings, *, attempts: int, read_timeout_s: float) -> S3Client:
+    """A client that talks to any S3 server in the way that most of them understand."""
     config = Config(
         region_name=settings.region,
         connect_timeout=settings.connect_timeout_s,
