@@ -29,6 +29,7 @@ def upload_api_settings(settings: Settings) -> UploadApiSettings:
         origin_port=settings.origin_port,
         trusted_proxies=settings.trusted_proxies,
         max_upload_bytes=settings.max_upload_bytes,
+        import_networks=settings.import_networks,
         playback_keys=KeyRing.parse(settings.playback_keys),
         visibility=settings.visibility,
         web_libraries=settings.web_libraries if settings.web_libraries.is_dir() else None,

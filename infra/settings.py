@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from storage.errors import InvalidRequest
 from storage.grants import KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
+from upload_api.imports.guard import parse_networks
 
 PREFIX = "FISHLADDER_"
 
@@ -124,6 +125,9 @@ class Settings:
     plays_kept_days: int = _setting("How long single plays are kept; view counts stay", 90)
     web_libraries: Path = _setting("Folder of the browser libraries (node_modules)", Path("node_modules"))
     max_upload_bytes: int = _setting("Largest upload that is accepted", 1024**4)
+    import_networks: tuple[str, ...] = _setting(
+        "Networks that videos may be imported from though they are not public, separated by commas", ()
+    )
 
     # Work
     lanes: tuple[Lane, ...] = _setting("Lanes that a worker serves, separated by commas", LANES_BY_URGENCY)
@@ -183,6 +187,10 @@ class Settings:
             raise InvalidRequest(f"Signed playback needs {variable('playback_keys')}.")
         if not all("=http" in edge for edge in self.edges):
             raise InvalidRequest(f"{variable('edges')} must be name=URL pairs.")
+        try:
+            parse_networks(self.import_networks)
+        except ValueError as error:
+            raise InvalidRequest(f"{variable('import_networks')} must be networks like 10.1.0.0/16.") from error
         if not self.lanes:
             raise InvalidRequest(f"{variable('lanes')} names no lane; the lanes are {', '.join(LANES_BY_URGENCY)}.")
 
