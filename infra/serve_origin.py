@@ -11,14 +11,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from granian import Granian
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
 from granian.server.common import AbstractServer
 
-from infra.composition import open_blobs, open_catalogue
+from infra.composition import open_blobs, open_catalogue, sealing_ring
 from infra.edge.purging import EdgePurger
+from infra.origin_server import origin_server
 from infra.settings import Settings, to_env
 from infra.telemetry import configure_logging
 from origin.app import create_app
@@ -35,17 +32,7 @@ Application = Callable[
     Awaitable[None],
 ]
 
-_DRAIN_S = 10
-_CONNECTIONS = 8192
-_HEADER_TIMEOUT_MS = 30_000
 _SHARED_FOLDER = "_FISHLADDER_ORIGIN_SHARED"  # not a setting: the parent process tells its workers
-
-# granian would write lines of its own form: its loggers are to pass theirs on to ours.
-_ROUTED_IN: dict[str, Any] = {
-    "formatters": {},
-    "handlers": {},
-    "loggers": {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")},
-}
 
 
 def create() -> Application:
@@ -55,7 +42,9 @@ def create() -> Application:
     catalogue = open_catalogue(settings)
     return create_app(
         origin_settings(settings, metrics_folder=_shared_folder()),
-        OriginPorts(catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, close=catalogue.close),
+        OriginPorts(
+            catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, keys=catalogue, close=catalogue.close
+        ),
     )
 
 
@@ -69,6 +58,8 @@ def origin_settings(settings: Settings, *, metrics_folder: Path | None = None) -
         default_visibility=settings.visibility,
         playback_keys=KeyRing.parse(settings.playback_keys),
         edge_secret=settings.edge_secret,
+        sealing_ring=sealing_ring(settings),
+        public_url=settings.origin_url,
         plays_days=settings.plays_kept_days,
         trusted_proxies=settings.trusted_proxies,
         edges=tuple((name, url) for name, _, url in (edge.partition("=") for edge in settings.edges)),
@@ -94,26 +85,7 @@ def serve(settings: Settings) -> None:
 
 def server(settings: Settings, target: str) -> AbstractServer[Any]:
     """The server of an application of ours, with all that is set for it."""
-    # Bodies pass through many threads; with an arena for each, memory that is free would be nobody's.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-    return Granian(
-        target,
-        factory=True,
-        address=settings.host,
-        port=settings.origin_port,
-        interface=Interfaces.ASGI,
-        workers=settings.origin_workers,
-        backlog=4096,
-        # Connections that are served at once, for each process; more wait in the kernel's queue.
-        backpressure=_CONNECTIONS,
-        websockets=False,
-        # Clients that take forever to say what they want are let go.
-        http1_settings=HTTP1Settings(header_read_timeout=_HEADER_TIMEOUT_MS),
-        log_level=LogLevels.warning,
-        log_dictconfig=_ROUTED_IN,
-        respawn_failed_workers=True,
-        workers_kill_timeout=_DRAIN_S,
-    )
+    return origin_server(target, host=settings.host, port=settings.origin_port, workers=settings.origin_workers)
 
 
 def _shared_folder() -> Path | None:

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,8 +124,16 @@ class Origin:
     process: subprocess.Popen[bytes]
 
     def worker(self) -> psutil.Process:
-        children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if "resource_tracker" not in " ".join(child.cmdline()))
+        return self.workers()[0]
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes that answer. One that ends while we look is none any more."""
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.NoSuchProcess):  # zombies too
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
 
 @contextmanager
@@ -174,7 +182,7 @@ def running(argv: list[str], env: dict[str, str], url: str, log: Path) -> Iterat
 
 
 def _wait_until_answering(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         try:
             urllib.request.urlopen(url, timeout=2).close()

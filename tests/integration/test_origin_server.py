@@ -49,7 +49,7 @@ class Viewers:
                 whole = len(answer.content) == self._size
                 self.seen["whole" if whole and answer.status_code == 200 else f"broken {answer.status_code}"] += 1
             except httpx.HTTPError as error:
-                self.seen[type(error).__name__] += 1
+                self.seen[f"{type(error).__name__}: {error}"] += 1
 
     def stop(self) -> Counter[str]:
         self._stop.set()
@@ -59,8 +59,7 @@ class Viewers:
 
 
 def workers(origin: Origin) -> set[int]:
-    children = psutil.Process(origin.process.pid).children()
-    return {child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline())}
+    return {worker.pid for worker in origin.workers()}
 
 
 def test_a_restart_of_the_processes_drops_no_answer(published: Published) -> None:
@@ -68,17 +67,24 @@ def test_a_restart_of_the_processes_drops_no_answer(published: Published) -> Non
     with running_origin(published, origin_workers=2) as origin:
         before = workers(origin)
         viewers = Viewers(f"{origin.url}/v/{VIDEO}/{path}", len(BODY), 4)
-        for _ in range(2):
-            old = workers(origin)
-            origin.process.send_signal(signal.SIGHUP)
-            deadline = time.monotonic() + 90
-            while workers(origin) & old and time.monotonic() < deadline:
-                time.sleep(0.1)
+        origin.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 120
+        while (workers(origin) & before or len(workers(origin)) != 2) and time.monotonic() < deadline:
+            time.sleep(0.1)
         assert not workers(origin) & before
         assert len(workers(origin)) == 2
         seen = viewers.stop()
     assert seen["whole"] > 10
     assert set(seen) == {"whole"}
+
+
+def test_processes_end_with_the_one_that_started_them(published: Published) -> None:
+    with running_origin(published, origin_workers=2) as origin:
+        orphans = origin.workers()
+        assert len(orphans) == 2
+        origin.process.kill()
+        gone, alive = psutil.wait_procs(orphans, timeout=90)
+    assert (len(gone), alive) == (2, [])
 
 
 def test_all_processes_count_into_one_page(published: Published, tmp_path: Path) -> None:
