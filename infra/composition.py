@@ -8,19 +8,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from infra.machine import cpu_count, memory_bytes
 from infra.settings import Settings, StoreKind
 from storage.errors import InvalidRequest
 from storage.jobs import Bell, JobKind, Lane, SilentBell
+from storage.media.encryption import Encryption
 
 if TYPE_CHECKING:
     from storage.blobs.local import LocalBlobs
     from storage.blobs.s3 import S3Blobs
     from storage.catalogue import Catalogue
+    from storage.content_keys import SealingRing
     from storage.fairness import FairPolicy
+    from storage.quotas import Limits
+    from workers.keys import KeyCabinet
     from workers.parts import RunnerParts
+    from workers.planning.policy import Policy
     from workers.settings import WorkerSettings
 
 
@@ -31,7 +37,18 @@ def open_catalogue(settings: Settings) -> Catalogue:
     """The catalogue. Connects on first use; make one per process, after a fork."""
     from storage.catalogue.sql import SqlCatalogue
 
-    return SqlCatalogue.open(settings.database_url, policy=fair_policy(settings))
+    return SqlCatalogue.open(settings.database_url, policy=fair_policy(settings), limits=default_limits(settings))
+
+
+def default_limits(settings: Settings) -> Limits:
+    """What tenants may have that have no limits of their own."""
+    from storage.quotas import Limits
+
+    return Limits(
+        stored_bytes=settings.tenant_max_bytes,
+        open_uploads=settings.tenant_max_uploads,
+        minutes=settings.tenant_max_minutes,
+    )
 
 
 def fair_policy(settings: Settings) -> FairPolicy:
@@ -127,6 +144,36 @@ def slots(settings: Settings) -> int:
     return settings.workers or max(1, min(cpu_count() // 2, by_memory))
 
 
+def policy(settings: Settings) -> Policy:
+    """What planning decides by."""
+    from workers.planning.policy import DEFAULT_POLICY, EncryptionPolicy
+
+    encryption = EncryptionPolicy(default=settings.encryption, key_period_s=settings.key_period_s)
+    return dataclasses.replace(DEFAULT_POLICY, encryption=encryption)
+
+
+def key_cabinet(settings: Settings, catalogue: Catalogue) -> KeyCabinet | None:
+    """Content keys; None where nothing can be sealed. Raises `InvalidRequest` if videos are to be encrypted all the same."""
+    from workers.keys import KeyCabinet
+
+    if not settings.sealing_keys:
+        if settings.encryption is not Encryption.NONE:
+            raise InvalidRequest("FISHLADDER_ENCRYPTION needs FISHLADDER_SEALING_KEYS, which keep the keys.")
+        return None
+    service = None
+    if settings.key_service_url:
+        from infra.key_service import HttpKeyService
+
+        service = HttpKeyService(settings.key_service_url, settings.key_service_token)
+    return KeyCabinet(catalogue, sealing_ring(settings), service)
+
+
+def sealing_ring(settings: Settings) -> SealingRing:
+    from storage.content_keys import SealingRing
+
+    return SealingRing.parse(settings.sealing_keys)
+
+
 def runner_parts(settings: Settings) -> RunnerParts:
     """What a process that works on jobs is made of."""
     from workers.ffmpeg.process import find_tools
@@ -141,14 +188,16 @@ def runner_parts(settings: Settings) -> RunnerParts:
 
     ours = worker_settings(settings)
     blobs = open_blobs(settings)
+    catalogue = open_catalogue(settings)
     return RunnerParts(
-        catalogue=open_catalogue(settings),
+        catalogue=catalogue,
+        keys=key_cabinet(settings, catalogue),
         blobs=blobs,
         tools=find_tools(settings.ffmpeg),
         settings=ours,
         sources=SourceCache(blobs, ours.sources, ours.source_cache_bytes),
         steps={
-            JobKind.INSPECT: inspect,
+            JobKind.INSPECT: partial(inspect, policy=policy(settings)),
             JobKind.ENCODE: encode,
             JobKind.AUDIO: audio,
             JobKind.THUMBNAILS: thumbnails,

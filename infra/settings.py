@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from storage.errors import InvalidRequest
 from storage.grants import KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
+from storage.media.encryption import Encryption
 from upload_api.imports.guard import parse_networks
 
 PREFIX = "FISHLADDER_"
@@ -28,6 +29,13 @@ PREFIX = "FISHLADDER_"
 class StoreKind(StrEnum):
     S3 = "s3"
     LOCAL = "local"
+
+
+class Access(StrEnum):
+    """Who may use the upload API."""
+
+    KEYS = "keys"  # who shows an API key
+    OPEN = "open"  # everybody who reaches it
 
 
 class LogFormat(StrEnum):
@@ -123,7 +131,41 @@ class Settings:
     edges: tuple[str, ...] = _setting("Edges for content steering as name=URL, best first; empty: no steering", ())
     edge_purges: tuple[str, ...] = _setting("URLs of caches that purge by tag (Varnish); empty: none", ())
     plays_kept_days: int = _setting("How long single plays are kept; view counts stay", 90)
+    encryption: Encryption = _setting(
+        "How videos are encrypted that do not say so themselves: none, cbcs or aes128", Encryption.NONE
+    )
+    sealing_keys: tuple[str, ...] = _setting(
+        "Keys that content keys are sealed with in the catalogue, as id:hexadecimal of 64 digits; the first seals, all open",
+        (),
+        secret=True,
+    )
+    key_period_s: int = _setting("How long a content key is used, in seconds of film; 0: one key for all of it", 0)
+    key_service_url: str = _setting(
+        "Where content keys of cbcs come from: URL of a DRM's key service; empty: they are random", "", secret=True
+    )
+    key_service_token: str = _setting("What the key service is shown as Authorization: Bearer", "", secret=True)
     web_libraries: Path = _setting("Folder of the browser libraries (node_modules)", Path("node_modules"))
+    access: Access = _setting(
+        "Who may use the upload API: keys (who shows one), or open: everybody who reaches it, as with `fishladder up`",
+        Access.KEYS,
+    )
+    signing_keys: tuple[str, ...] = _setting(
+        "Keys that sign sessions and upload grants, as id:hexadecimal; the first signs, all are believed",
+        (),
+        secret=True,
+    )
+    rate_limits: tuple[str, ...] = _setting(
+        "Requests per second that one process of the upload API answers per address, key and tenant, where keys are needed",
+        ("address=500", "key=200", "tenant=500"),
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "Web origins whose pages may upload with a key or grant of theirs, separated by commas; *: any", ("*",)
+    )
+    tenant_max_bytes: int | None = _setting("Bytes of uploaded files that a tenant may have; unset: any number", None)
+    tenant_max_uploads: int | None = _setting(
+        "Unfinished uploads that a tenant may have at once; unset: any number", None
+    )
+    tenant_max_minutes: int | None = _setting("Minutes of film that a tenant may have; unset: any number", None)
     max_upload_bytes: int = _setting("Largest upload that is accepted", 1024**4)
     import_networks: tuple[str, ...] = _setting(
         "Networks that videos may be imported from though they are not public, separated by commas", ()
@@ -177,14 +219,7 @@ class Settings:
         for name in ("workers", "threads", "drain_ms", "origin_cache_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")
-        try:
-            keys = KeyRing.parse(self.playback_keys).keys
-        except ValueError as error:
-            raise InvalidRequest(
-                f"{variable('playback_keys')} must be id:hexadecimal pairs, each of at least 32 digits."
-            ) from error
-        if self.visibility is Visibility.SIGNED and not keys:
-            raise InvalidRequest(f"Signed playback needs {variable('playback_keys')}.")
+        self._check_keys()
         if not all("=http" in edge for edge in self.edges):
             raise InvalidRequest(f"{variable('edges')} must be name=URL pairs.")
         try:
@@ -193,6 +228,30 @@ class Settings:
             raise InvalidRequest(f"{variable('import_networks')} must be networks like 10.1.0.0/16.") from error
         if not self.lanes:
             raise InvalidRequest(f"{variable('lanes')} names no lane; the lanes are {', '.join(LANES_BY_URGENCY)}.")
+
+    def _check_keys(self) -> None:
+        for name in ("playback_keys", "signing_keys"):
+            try:
+                KeyRing.parse(getattr(self, name))
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"{variable(name)} must be id:hexadecimal pairs, each of at least 32 digits."
+                ) from error
+        if self.visibility is Visibility.SIGNED and not self.playback_keys:
+            raise InvalidRequest(f"Signed playback needs {variable('playback_keys')}.")
+
+    def _check_encryption(self) -> None:
+        if self.sealing_keys:
+            from storage.content_keys import SealingRing  # what it is made of takes a moment to load
+
+            try:
+                SealingRing.parse(self.sealing_keys)
+            except ValueError as error:
+                raise InvalidRequest(
+                    f"{variable('sealing_keys')} must be id:hexadecimal pairs, each of 64 digits."
+                ) from error
+        if self.key_period_s < 0:
+            raise InvalidRequest(f"{variable('key_period_s')} must not be negative.")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:

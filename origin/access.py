@@ -22,7 +22,8 @@ from storage.keys import checked
 
 _VIDEO_ID = re.compile(r"[a-z0-9][a-z0-9\-]{0,63}")
 _NAME_OF_KIND: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    (Kind.SEGMENT, re.compile(r"[a-z0-9][a-z0-9_.\-]*/[0-9]+-[0-9a-f]{12}\.m4s")),
+    # The numbers are of an I-frame that is a file of its own, as under AES-128.
+    (Kind.SEGMENT, re.compile(r"[a-z0-9][a-z0-9_.\-]*/[0-9]+-[0-9a-f]{12}(\.[0-9]+-[0-9]+-[0-9]+)?\.m4s")),
     (Kind.INIT, re.compile(r"[a-z0-9][a-z0-9_.\-]*/init-[0-9a-f]{12}\.mp4")),
     (Kind.SUBTITLES, re.compile(r"[a-z0-9][a-z0-9_.\-]*/([0-9]+|whole)-[0-9a-f]{12}\.vtt")),
     (Kind.TILE, re.compile(r"storyboard/[0-9]+-[0-9a-f]{12}\.jpg")),

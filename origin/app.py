@@ -15,6 +15,7 @@ from contextlib import suppress
 import structlog
 
 from origin.access import Access, nothing_here, parse_target
+from origin.content_keys import LICENCE_BYTES, KeyRequest, KeyShelf, key_response, parse_key_request
 from origin.delivery import Delivery
 from origin.disk import DiskCache
 from origin.hot import HotAnswers
@@ -100,6 +101,7 @@ class _Origin:
             disk=DiskCache(disk, settings.disk_cache_bytes) if disk is not None else None,
             gone=hot.forget,
         )
+        self._shelf = KeyShelf(ports.keys, settings.sealing_ring, self._catalogue_threads)
         self._delivery = Delivery(
             NameLookup(ports.catalogue, self._catalogue_threads, settings),
             objects,
@@ -108,6 +110,8 @@ class _Origin:
             self._common,
             edge_secret=settings.edge_secret,
             edges=settings.edges,
+            shelf=self._shelf,
+            public_url=settings.public_url,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,6 +190,9 @@ class _Origin:
             return self._preflight(request), "preflight"
         if request.method == "POST" and request.path.startswith("/v/") and request.path.endswith("/cmcd"):
             return await self._take_events(request, receive), "report"
+        asks_for_key = parse_key_request(request.path)
+        if asks_for_key is not None:
+            return await self._deliver_key(asks_for_key, request, receive), "key"
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed
         if request.path.startswith("/v/"):
@@ -194,6 +201,15 @@ class _Origin:
                 self._take_report(scope, target.video, response.sent_bytes)
             return response, target.kind.value
         return await self._route_rest(request)
+
+    async def _deliver_key(self, asked: KeyRequest, request: Request, receive: Receive) -> Response:
+        """A licence is asked for with POST, a single key with GET."""
+        if request.method not in (("POST",) if asked.kid is None else ("GET", "HEAD")):
+            raise MethodNotAllowed
+        licence_request = await read_body(receive, LICENCE_BYTES) if asked.kid is None else b""
+        published = await self._delivery.authorize(asked.target, request)
+        keys = await self._shelf.of(published.asset)
+        return key_response(asked, keys, licence_request, self._common)
 
     async def _route_rest(self, request: Request) -> tuple[Response, str]:
         match request.path:
@@ -215,8 +231,11 @@ class _Origin:
 
     async def _authorize(self, request: Request) -> Response:
         """For edges that check tokens: 204 or 403. What is not there may be asked for: the answer to that says so."""
+        path = request.path.removeprefix("/authorize")
+        asks_for_key = parse_key_request(path)
         with suppress(NotFound):
-            await self._delivery.authorize(parse_target(request.path.removeprefix("/authorize")), request)
+            target = asks_for_key.target if asks_for_key is not None else parse_target(path)
+            await self._delivery.authorize(target, request)
         return Response(status=204, headers=[header("cache-control", "max-age=5"), *self._common])
 
     async def _take_events(self, request: Request, receive: Receive) -> Response:
@@ -272,8 +291,8 @@ class _Origin:
         return problem(error, headers)
 
     def _preflight(self, request: Request) -> Response:
-        takes_reports = request.path.startswith("/v/") and request.path.endswith("/cmcd")
-        methods = "POST, OPTIONS" if takes_reports else "GET, HEAD, OPTIONS"
+        takes_post = request.path.startswith("/v/") and request.path.endswith(("/cmcd", "/keys"))
+        methods = "POST, OPTIONS" if takes_post else "GET, HEAD, OPTIONS"
         headers = [
             header("access-control-allow-methods", methods),
             header(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from origin.access import Access, Target, nothing_here, parse_target
 from origin.arriving import Arriving
+from origin.content_keys import KeyShelf, parse_whole_segment
 from origin.hot import Hot, HotAnswers, prepare
 from origin.lookup import NameLookup, Published
 from origin.messages import Headers, Request, Response, header
@@ -18,8 +19,11 @@ from origin.policy import Kind, accepts_gzip, cache_control, for_one_viewer, is_
 from origin.problems import RangeNotSatisfiable
 from origin.ranges import ByteRange, if_range_holds, resolve_range
 from origin.views import View, ViewCache, parse_view
+from origin.wishes import Wishes
+from packager.encryption import KEYS_FOLDER
 from storage.errors import NotFound
 from storage.ids import VideoId
+from storage.media.encryption import Encryption
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +50,8 @@ class Delivery:
         *,
         edge_secret: str = "",
         edges: tuple[tuple[str, str], ...] = (),
+        shelf: KeyShelf,
+        public_url: str = "",
     ):
         self._lookup = lookup
         self._objects = objects
@@ -54,6 +60,8 @@ class Delivery:
         self._common = common
         self._edge_secret = edge_secret.encode()
         self._edges = edges
+        self._shelf = shelf
+        self._public_url = public_url.rstrip("/")
         self._views = ViewCache()
 
     async def authorize(self, target: Target, request: Request, scope: str = "play") -> Published:
@@ -78,6 +86,7 @@ class Delivery:
         steers = self._access.is_open(published.visibility) or request.token is not None
         edges = self._edges if steers else ()
         view = parse_view(target.name, request, edges) if target.kind is Kind.MANIFEST else None
+        view = await self._with_licence_url(target, published, request, view)
         described = await self._find(target, published, request, view)
         return await self._respond(request, described), target
 
@@ -90,14 +99,20 @@ class Delivery:
         return bool(self._edge_secret) and hmac.compare_digest(sent, self._edge_secret)
 
     async def _find(self, target: Target, published: Published, request: Request, view: View | None) -> _Described:
-        if target.in_asset:
+        segment = parse_whole_segment(target.name) if target.kind is Kind.SEGMENT else None
+        keys = await self._shelf.of(published.asset) if segment is not None else None
+        under_aes = keys is not None and keys.encryption is Encryption.AES128
+        if segment is not None and under_aes:
+            key, content_type = f"{published.asset}/{segment.stored}", content_type_in_asset(segment.stored)
+        elif target.in_asset:
             key, content_type = f"{published.asset}/{target.name}", content_type_in_asset(target.name)
         elif published.name is not None:
             key, content_type = published.name.key, published.name.content_type
         else:
             raise nothing_here()
         try:
-            found = await (self._objects.open(key) if target.in_asset else self._objects.read(key))
+            in_pieces = target.in_asset and not under_aes
+            found = await (self._objects.open(key) if in_pieces else self._objects.read(key))
         except NotFound as error:
             if not target.in_asset:
                 # Manifests go last and name only what is stored, so this is a loss and not a mistyped address.
@@ -116,6 +131,9 @@ class Delivery:
         ]
         if not is_open and self._is_edge(request):
             headers.append(header("fishladder-visibility", "signed"))  # for the edge: viewers' caches must not share it
+        if segment is not None and keys is not None and under_aes:
+            assert isinstance(found, StoredObject)  # it was read whole
+            return _Described(segment.encrypted(found.plain.body, keys), content_type, headers)
         if isinstance(found, StoredObject):
             if view is not None:
                 found = self._views.get(key, view, found)
@@ -124,6 +142,17 @@ class Delivery:
             if view is None and not self._is_edge(request) and self._objects.held(key):
                 self._heat(target, published, key, found, headers, is_open=is_open)
         return _Described(found, content_type, headers)
+
+    async def _with_licence_url(
+        self, target: Target, published: Published, request: Request, view: View | None
+    ) -> View | None:
+        """In an MPD of what is encrypted: where who asks gets its keys, with the token that the request came with."""
+        if target.name != "manifest.mpd" or not self._public_url:
+            return view
+        if (await self._shelf.of(published.asset)).encryption is not Encryption.CBCS:
+            return view
+        token = f"/t/{request.token}" if request.token is not None and not self._is_edge(request) else ""
+        return replace(view or Wishes(), licence_url=f"{self._public_url}{token}/v/{target.video}/{KEYS_FOLDER}")
 
     def _heat(
         self, target: Target, published: Published, key: str, found: StoredObject, headers: Headers, *, is_open: bool

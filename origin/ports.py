@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.blobs import BlobStore
+from storage.content_keys import AssetKeys
 from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
 from storage.plays import Plays
+
+
+class KeyRows(Protocol):
+    """The part of the catalogue that content keys are read from. Blocks."""
+
+    def content_keys(self, asset: AssetId) -> AssetKeys: ...
 
 
 class PublishedNames(Protocol):
@@ -34,4 +41,5 @@ class OriginPorts:
     catalogue: PublishedNames
     blobs: BlobStore
     plays: Plays | None = None  # None: what players report is not kept
+    keys: KeyRows | None = None  # None: nothing is encrypted
     close: Callable[[], None] = lambda: None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.content_keys import SealingRing
 from storage.grants import KeyRing, Visibility
 
 
@@ -46,6 +47,10 @@ class OriginSettings:
     # Who may play a video that does not say so itself, and the keys that playback tokens are signed with.
     default_visibility: Visibility = Visibility.PUBLIC
     playback_keys: KeyRing = field(default_factory=lambda: KeyRing(keys={}))
+    # Opens content keys. Without it what is encrypted cannot be played from here.
+    sealing_ring: SealingRing = field(default_factory=SealingRing)
+    # How players reach this origin, for licence requests of DASH players. Empty: they have to be told.
+    public_url: str = ""
     # What edges that check tokens themselves send as ``Fishladder-Edge``; empty: there are none.
     edge_secret: str = ""
     # Addresses and networks of proxies whose X-Forwarded-For is believed.

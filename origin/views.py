@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from origin.messages import Request
@@ -19,6 +20,7 @@ from origin.objects import StoredObject, prepared
 from origin.views_dash import dash_view
 from origin.views_hls import hls_view
 from origin.wishes import Edge, Wishes
+from packager.encryption import with_licence_url
 from storage.errors import InvalidRequest
 from storage.keys import hash12
 
@@ -76,6 +78,10 @@ class ViewCache:
 
 def render(key: str, view: View, body: bytes) -> bytes:
     """The manifest ``body`` as ``view`` wants it."""
+    if view.licence_url is not None:
+        body, view = with_licence_url(body, view.licence_url), replace(view, licence_url=None)
+    if view == Wishes():
+        return body
     return dash_view(body, view) if key.endswith(".mpd") else hls_view(body.decode(), view).encode()
 
 

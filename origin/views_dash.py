@@ -6,6 +6,7 @@ import io
 from xml.etree import ElementTree as ET
 
 from origin.wishes import Wishes, kept
+from packager.encryption import CENC_NAMESPACE, LICENCE_NAMESPACE
 
 _MPD = "urn:mpeg:dash:schema:mpd:2011"
 _URL_PARAM = "urn:mpeg:dash:schema:urlparam:2014"
@@ -15,6 +16,8 @@ _BEFORE_PROPERTIES = ("FramePacking", "AudioChannelConfiguration", "ContentProte
 
 ET.register_namespace("", _MPD)
 ET.register_namespace("up", _URL_PARAM)
+ET.register_namespace("cenc", CENC_NAMESPACE)
+ET.register_namespace("dashif", LICENCE_NAMESPACE)  # dash.js looks for Laurl by this prefix
 
 
 def dash_view(body: bytes, wishes: Wishes) -> bytes:

@@ -15,7 +15,8 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """``codecs``: beginnings of codec strings; a rendition with any of them stays, for its kind of media."""
+    """``codecs``: beginnings of codec strings; a rendition with any of them stays, for its kind of media. ``licence_url``:
+    where keys are to be had, in an MPD."""
 
     max_height: int | None = None
     codecs: tuple[str, ...] = ()
@@ -23,6 +24,7 @@ class Wishes:
     start_ms: int | None = None
     carries_token: bool = False
     edges: tuple[Edge, ...] = ()
+    licence_url: str | None = None
 
     def takes_codec(self, codecs: str) -> bool:
         """Whether a rendition with this CODECS value stays. A wish for pictures says nothing about sound."""

@@ -13,6 +13,7 @@ from packager.hls.multivariant_playlist import multivariant_playlist
 from packager.presentation import ManifestFile, Presentation
 from packager.storyboard import render_storyboard
 from storage.content_types import content_type_of
+from storage.media.encryption import Encryption
 
 MULTIVARIANT_NAME = "master.m3u8"
 MPD_NAME = "manifest.mpd"
@@ -30,6 +31,8 @@ def compose(presentation: Presentation, *, published_at: datetime) -> tuple[Mani
         images = image_playlist(presentation.storyboard, duration=presentation.duration)
         files.append(_file(IMAGE_PLAYLIST_NAME, images.render().encode()))
     files.append(_file(MULTIVARIANT_NAME, multivariant_playlist(presentation, rates=rates).render().encode()))
+    if presentation.protection is not None and presentation.protection.encryption is Encryption.AES128:
+        return tuple(files)  # whole segments under AES-128 are something that DASH does not know
     files.append(_file(MPD_NAME, render_mpd(presentation, published_at=published_at, rates=rates)))
     return tuple(files)
 
@@ -42,6 +45,8 @@ def _media_playlists(presentation: Presentation) -> Iterator[ManifestFile]:
             init_name=rendition.init_name,
             target_duration_s=presentation.target_duration_s,
             complete=presentation.complete,
+            protection=presentation.protection,
+            key_inits=rendition.key_inits,
         )
         yield _file(f"{rendition.name}/media.m3u8", playlist.render().encode())
     for subtitles in presentation.subtitles:
@@ -60,6 +65,8 @@ def _media_playlists(presentation: Presentation) -> Iterator[ManifestFile]:
             init_name=video.init_name,
             target_duration_s=presentation.target_duration_s,
             complete=presentation.complete,
+            protection=presentation.protection,
+            key_inits=video.key_inits,
         )
         yield _file(f"{video.name}/iframes.m3u8", iframes.render().encode())
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from packager.encryption import Protection
 from storage.jobs import Segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoRendition:
-    """A video rendition's contiguous segments from number 0. ``width``/``height`` in square pixels."""
+    """A video rendition's contiguous segments from number 0. ``width``/``height`` in square pixels. ``key_inits``: init
+    segments that name one key each, in the order of the keys, for players that take a key's id from there; empty: one
+    does for all."""
 
     name: str
     codecs: str
@@ -21,11 +24,12 @@ class VideoRendition:
     timescale: int
     init_name: str
     segments: tuple[Segment, ...]
+    key_inits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRendition:
-    """An audio rendition's contiguous segments from number 0. ``language``: BCP 47."""
+    """An audio rendition's contiguous segments from number 0. ``language``: BCP 47. ``key_inits``: as of video."""
 
     name: str
     codecs: str
@@ -37,6 +41,7 @@ class AudioRendition:
     timescale: int
     init_name: str
     segments: tuple[Segment, ...]
+    key_inits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,7 @@ class Presentation:
     audio: tuple[AudioRendition, ...] = ()
     subtitles: tuple[SubtitleRendition, ...] = ()
     storyboard: Storyboard | None = None
+    protection: Protection | None = None  # of video and audio; None: they are clear
     complete: bool
     target_duration_s: int
     segment_duration: Fraction

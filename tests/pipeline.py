@@ -12,6 +12,7 @@ from storage.jobs import JobKind
 from storage.lifecycle import VideoState
 from workers.ffmpeg.process import Tools
 from workers.inline import encode_inline, export_presentation, ingest
+from workers.keys import KeyCabinet
 from workers.parts import RunnerParts
 from workers.planning.policy import FAST_POLICY, Policy
 from workers.settings import WorkerSettings
@@ -29,10 +30,25 @@ def through_the_pipeline(
 ) -> tuple[Video, Asset]:
     """The video that comes of ``file``, once it is settled, and its asset. ``folder``: for everything that is made; what is
     published of a video that is ready lies in its ``site``."""
+    return through_the_pipeline_of(SqlCatalogue.in_memory(), file, folder, tools, policy, threads=threads)
+
+
+def through_the_pipeline_of(
+    catalogue: SqlCatalogue,
+    file: Path,
+    folder: Path,
+    tools: Tools,
+    policy: Policy = FAST_POLICY,
+    *,
+    threads: int = 2,
+    keys: KeyCabinet | None = None,
+) -> tuple[Video, Asset]:
+    """The same with a catalogue that is there already, and with keys to encrypt by. The store is in ``folder / "store"``."""
     blobs = LocalBlobs(folder / "store")
     settings = WorkerSettings(scratch=folder / "scratch", niceness={})
     parts = RunnerParts(
-        catalogue=SqlCatalogue.in_memory(),
+        catalogue=catalogue,
+        keys=keys,
         blobs=blobs,
         tools=tools,
         settings=settings,

@@ -10,6 +10,7 @@ from storage.catalogue import Catalogue
 from storage.jobs import Bell, JobKind
 from workers.drain import Drain
 from workers.ffmpeg.process import Tools
+from workers.keys import KeyCabinet
 from workers.measures import Measure, measure_nothing
 from workers.runner import Runner, Sources
 from workers.settings import WorkerSettings
@@ -28,6 +29,7 @@ class RunnerParts:
     settings: WorkerSettings
     sources: Sources
     steps: Mapping[JobKind, Step]
+    keys: KeyCabinet | None = None  # None: nothing is encrypted here
 
     def runner(self, bell: Bell, drain: Drain, *, measure: Measure = measure_nothing) -> Runner:
         return Runner(
@@ -40,6 +42,7 @@ class RunnerParts:
             sources=self.sources,
             drain=drain,
             measure=measure,
+            keys=self.keys,
         )
 
     def sweeper(self, bell: Bell, metrics: SweeperMetrics | None = None) -> Sweeper:

@@ -27,6 +27,7 @@ from storage.jobs import Bell, Encoded, Job, JobKind, Lane, Outcome, Subtitled, 
 from storage.media.source import Note
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted, Tools
+from workers.keys import KeyCabinet
 from workers.lease import LeaseKeeper
 from workers.measures import JobMeasured, Measure, measure_nothing
 from workers.planning.reads import Reads
@@ -79,6 +80,7 @@ class Runner:
         worker: str | None = None,
         jitter: Callable[[], float] = random.random,
         room: Callable[[Path], Room] = room_at,
+        keys: KeyCabinet | None = None,
     ) -> None:
         """``drain`` stops it from claiming and, after its grace, from working. ``worker`` names it in job rows."""
         self._catalogue = catalogue
@@ -93,6 +95,7 @@ class Runner:
         self._worker = worker or worker_name()
         self._jitter = jitter
         self._room = room
+        self._keys = keys
         self._short: str | None = None
         self._read_bytes = 0  # of the job under way
 
@@ -165,6 +168,7 @@ class Runner:
                     blobs=self._blobs,
                     source=lambda: self._sources.fetch(video.source_key),
                     part=partial(self._fetch_part, video.source_key),
+                    keys=self._keys,
                     scratch=scratch,
                     tools=self._tools,
                     stop=stop,

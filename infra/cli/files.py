@@ -17,6 +17,7 @@ from storage.catalogue import Catalogue, Video, VideoFilter
 from storage.errors import Conflict, FishladderError, InvalidRequest, Rejected, ToolFailed
 from storage.ids import VideoId
 from storage.lifecycle import VideoState
+from storage.media.encryption import Encryption
 from storage.media.source import Source
 from storage.records import to_record
 
@@ -138,6 +139,7 @@ def _inside(ours: Settings, work: Path) -> Settings:
         database_url=f"sqlite:///{folder / 'catalogue.sqlite3'}",
         broker_url="",
         store=StoreKind.LOCAL,
+        encryption=Encryption.NONE,  # a folder has nobody who hands out keys
         local_store_dir=folder / "objects",
         scratch_dir=ours.scratch_dir or folder / "scratch",
         worker_port=None,

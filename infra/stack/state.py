@@ -26,6 +26,8 @@ class Remembered:
     s3_secret_key: str
     store: str
     ports: dict[str, int] = field(default_factory=dict)
+    signing_key: str = ""  # hexadecimal: sessions and upload grants are signed with it where none is set
+    sealing_key: str = ""  # hexadecimal: content keys are sealed with it where none is set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,8 @@ def remember(state: StateDir, names: tuple[str, ...], store: str) -> Remembered:
         s3_secret_key=known.s3_secret_key if known else secrets.token_urlsafe(32),
         store=store,
         ports=(known.ports if known else {}) | ports,
+        signing_key=(known.signing_key if known else "") or secrets.token_hex(32),
+        sealing_key=(known.sealing_key if known else "") or secrets.token_hex(32),
     )
     write_private(state.remembered, json.dumps(asdict(remembered), indent=1))
     return remembered

@@ -119,6 +119,10 @@ def _with_embedded(plan: StackPlan, state: StateDir, remembered: Remembered) -> 
     settings = plan.settings
     if settings.scratch_dir is None:
         settings = dataclasses.replace(settings, scratch_dir=state.root / "scratch")
+    if not settings.signing_keys:
+        settings = dataclasses.replace(settings, signing_keys=(f"state:{remembered.signing_key}",))
+    if not settings.sealing_keys:
+        settings = dataclasses.replace(settings, sealing_keys=(f"state:{remembered.sealing_key}",))
     if plan.valkey:
         settings = dataclasses.replace(settings, broker_url=parts.broker_url(remembered))
     if plan.seaweedfs:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 from packager.bit_rates import BitRates, measure_renditions
 from packager.dash.segment_timeline import segment_list
 from packager.dash.xml import render_xml
+from packager.encryption import NAMESPACES, content_protection
 from packager.presentation import AudioRendition, Presentation, Storyboard, SubtitleRendition, VideoRendition
 from packager.storyboard import tile_url
 
@@ -72,6 +73,7 @@ def _mpd_attributes(presentation: Presentation, published_at: datetime) -> dict[
     )
     attributes = {
         "xmlns": NAMESPACE,
+        **(NAMESPACES if presentation.protection is not None else {}),
         "profiles": PROFILE,
         "type": "static" if presentation.complete else "dynamic",
         "minBufferTime": duration_text(Fraction(MIN_BUFFER_S)),
@@ -145,6 +147,8 @@ def _video_set(presentation: Presentation, rates: Mapping[str, BitRates]) -> ET.
             "maxFrameRate": rate_text(top.frame_rate),
         },
     )
+    if presentation.protection is not None:
+        element.extend(content_protection(presentation.protection))
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main"})
     for rendition in presentation.video:
         own = {
@@ -174,6 +178,8 @@ def _audio_set(
     # ISO/IEC 23003-3: the configurations up to 6 are the numbers of channels, 7 is eight channels.
     configuration = {"schemeIdUri": CHANNELS, "value": str(7 if rendition.channels == 8 else rendition.channels)}
     ET.SubElement(element, "AudioChannelConfiguration", configuration)
+    if presentation.protection is not None:
+        element.extend(content_protection(presentation.protection))
     ET.SubElement(element, "Label").text = rendition.label
     main = rendition is presentation.default_audio
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main" if main else "alternate"})

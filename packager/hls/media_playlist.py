@@ -11,9 +11,12 @@ from enum import StrEnum
 from itertools import accumulate, chain, pairwise
 from operator import attrgetter
 
+from packager.encryption import Protection, iframe_name, period_starts
 from packager.hls.attributes import attribute_list, quoted
+from packager.hls.keys import Key, keys_of
 from packager.hls.tags import Start, Tag, Version, render_playlist
 from storage.jobs import Segment
+from storage.media.encryption import Encryption
 
 
 class PlaylistType(StrEnum):
@@ -82,6 +85,15 @@ class MediaSegments:
         ):
             raise ValueError("every segment has a name, a duration, and where others have one, a byte range")
 
+    def part(self, start: int, stop: int) -> MediaSegments:
+        """Those from number ``start`` of the list up to ``stop``."""
+        return MediaSegments(
+            uris=self.uris[start:stop],
+            durations_us=self.durations_us[start:stop],
+            offsets=self.offsets[start:stop],
+            sizes=self.sizes[start:stop],
+        )
+
     def lines(self) -> Iterable[str]:
         said = {duration_us: _extinf(duration_us) for duration_us in set(self.durations_us)}
         durations = [said[duration_us] for duration_us in self.durations_us]
@@ -102,6 +114,15 @@ class EndList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPeriod:
+    """From number ``start`` of the list on: an init segment, if it is another one, and the keys."""
+
+    start: int
+    keys: tuple[Key, ...]
+    init_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediaPlaylist:
     """What a media playlist says. Growing: EVENT, started from its beginning; complete: VOD with an end."""
 
@@ -110,6 +131,7 @@ class MediaPlaylist:
     segments: MediaSegments
     complete: bool
     iframes_only: bool = False
+    periods: tuple[KeyPeriod, ...] = ()
 
     def __post_init__(self) -> None:
         # RFC 8216 section 4.3.3.1: EXTINF, rounded to the nearest integer, never exceeds the target duration.
@@ -129,44 +151,94 @@ class MediaPlaylist:
             yield IFramesOnly()
         if self.init_uri is not None:
             yield Map(uri=self.init_uri)
-        yield self.segments
+        yield from self._segments()
         if self.complete:
             yield EndList()
+
+    def _segments(self) -> Iterator[Tag]:
+        """Keys stand after the init segment that they go with: it is never encrypted itself, and under AES-128 whatever
+        follows an EXT-X-KEY is (RFC 8216bis section 4.4.4.5)."""
+        if not self.periods:
+            yield self.segments
+            return
+        starts = [period.start for period in self.periods]
+        for period, stop in zip(self.periods, [*starts[1:], len(self.segments.uris)], strict=True):
+            if period.init_uri is not None:
+                yield Map(uri=period.init_uri)
+            yield from period.keys
+            yield self.segments.part(period.start, stop)
 
     def render(self) -> str:
         return render_playlist(self.tags())
 
 
 def media_playlist(
-    segments: Sequence[Segment], *, timescale: int, init_name: str | None, target_duration_s: int, complete: bool
+    segments: Sequence[Segment],
+    *,
+    timescale: int,
+    init_name: str | None,
+    target_duration_s: int,
+    complete: bool,
+    protection: Protection | None = None,
+    key_inits: Sequence[str] = (),
 ) -> MediaPlaylist:
-    """The media playlist over ``segments``, contiguous from number 0. WebVTT has no init segment."""
+    """The media playlist over ``segments``, contiguous from number 0. WebVTT has no init segment. ``key_inits``: an init
+    segment for each key, where one does not do for all."""
     durations = exact_microseconds([segment.duration_ticks for segment in segments], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
         segments=MediaSegments(uris=tuple(map(attrgetter("name"), segments)), durations_us=tuple(durations)),
         complete=complete,
+        periods=_periods(protection, [segment.number for segment in segments], key_inits) if protection else (),
     )
 
 
 def iframe_playlist(
-    segments: Sequence[Segment], *, timescale: int, init_name: str, target_duration_s: int, complete: bool
+    segments: Sequence[Segment],
+    *,
+    timescale: int,
+    init_name: str,
+    target_duration_s: int,
+    complete: bool,
+    protection: Protection | None = None,
+    key_inits: Sequence[str] = (),
 ) -> MediaPlaylist:
-    """The I-frame playlist over the same ``segments``: each entry is one picture, shown until the next one."""
+    """The I-frame playlist over the same ``segments``: each entry is one picture, shown until the next one. A byte range of
+    its segment, but under AES-128 a file of its own."""
     iframes = [iframe for segment in segments for iframe in segment.iframes]
+    names = [segment.name for segment in segments for _ in segment.iframes]
+    whole = protection is not None and protection.encryption is Encryption.AES128
+    if whole:
+        pairs = enumerate(zip(names, iframes, strict=True))
+        names = [iframe_name(name, sequence=at, offset=one.offset, size=one.size) for at, (name, one) in pairs]
+    numbers = [segment.number for segment in segments for _ in segment.iframes] if protection else []
     durations = exact_microseconds([iframe.duration_ticks for iframe in iframes], timescale)
     return MediaPlaylist(
         target_duration_s=target_duration_s,
         init_uri=init_name,
         segments=MediaSegments(
-            uris=tuple([segment.name for segment in segments for _ in segment.iframes]),
+            uris=tuple(names),
             durations_us=tuple(durations),
-            offsets=tuple(map(attrgetter("offset"), iframes)),
-            sizes=tuple(map(attrgetter("size"), iframes)),
+            offsets=() if whole else tuple(map(attrgetter("offset"), iframes)),
+            sizes=() if whole else tuple(map(attrgetter("size"), iframes)),
         ),
         complete=complete,
         iframes_only=True,
+        periods=_periods(protection, numbers, key_inits) if protection else (),
+    )
+
+
+def _periods(protection: Protection, segment_of: Sequence[int], key_inits: Sequence[str]) -> tuple[KeyPeriod, ...]:
+    """A playlist lies one folder below the video's own."""
+    starts = period_starts(protection.keys, segment_of)
+    return tuple(
+        KeyPeriod(
+            start=start,
+            keys=tuple(keys_of(protection, key, folder="../")),
+            init_uri=key_inits[at] if at and key_inits else None,  # the first one stands before all
+        )
+        for at, (start, key) in enumerate(starts)
     )
 
 

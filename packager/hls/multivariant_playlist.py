@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from packager.bit_rates import NOTHING, BitRates, measure_iframes, measure_renditions
+from packager.encryption import Protection
 from packager.hls.attributes import attribute_list, decimal, quoted, resolution, yes_no
 from packager.hls.image_playlist import ImageVariant, image_variant
+from packager.hls.keys import Key, keys_of
 from packager.hls.tags import IndependentSegments, Tag, Version, render_playlist
 from packager.presentation import AudioRendition, Presentation, SubtitleRendition, VideoRendition
 
@@ -124,10 +126,12 @@ class MultivariantPlaylist:
     variants: tuple[Variant, ...]
     iframe_variants: tuple[IFrameVariant, ...]
     images: ImageVariant | None = None
+    keys: tuple[Key, ...] = ()
 
     def tags(self) -> Iterator[Tag]:
         yield Version()
         yield IndependentSegments()
+        yield from self.keys
         yield from self.audio
         yield from self.subtitles
         yield from self.variants
@@ -160,7 +164,14 @@ def multivariant_playlist(
         variants=first_variant_first(variants),
         iframe_variants=tuple(_iframe_variant(rendition, presentation) for rendition in presentation.video),
         images=image_variant(presentation.storyboard) if presentation.storyboard is not None else None,
+        keys=tuple(_session_keys(presentation.protection)) if presentation.protection is not None else (),
     )
+
+
+def _session_keys(protection: Protection) -> Iterator[Key]:
+    """So that players ask for keys before the first media playlist has come."""
+    for key in protection.keys:
+        yield from keys_of(protection, key, folder="", session=True)
 
 
 def first_variant_first(variants: Sequence[Variant]) -> tuple[Variant, ...]:

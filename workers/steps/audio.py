@@ -120,4 +120,5 @@ def _cut(ctx: StepContext, work: _Work) -> AudioCut:
             for number in range(work.piece.first_segment, work.piece.stop_segment)
         ],
         first_segment=work.piece.first_segment,
+        keys=ctx.content_keys(),
     )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from storage.errors import DamagedSource, Rejected, UnsupportedSource
+from storage.content_keys import SealedKey
+from storage.errors import DamagedSource, KeyUnavailable, Rejected, UnsupportedSource
 from storage.jobs import Inspected
 from storage.media.codecs import DECODERS
+from storage.media.encryption import Encryption
+from storage.media.ladder import EncodePlan
 from storage.media.mp4_index import Mp4Index
 from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from storage.media.source import Source
@@ -77,7 +81,8 @@ def _source(ctx: StepContext) -> Source:
 
 def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
     """What follows from the facts of ``source`` for the video of ``ctx``."""
-    plan = plan_encode(source, policy)
+    encryption = (ctx.keys.wished(ctx.video.id) if ctx.keys is not None else None) or policy.encryption.default
+    plan = replace(plan_encode(source, policy), encryption=encryption)
     return Inspected(
         source=source,
         plan=plan,
@@ -85,6 +90,21 @@ def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
         audio_renditions=plan.audio,
         notes=(*source.notes, *plan_notes(source, plan)),
         jobs=plan_jobs(plan, ctx.video.lane),
+        keys=_new_keys(plan, ctx, policy),
+    )
+
+
+def _new_keys(plan: EncodePlan, ctx: StepContext, policy: Policy) -> tuple[SealedKey, ...]:
+    if plan.encryption is Encryption.NONE:
+        return ()
+    if ctx.keys is None:
+        raise KeyUnavailable("This worker has no keys: encrypted videos need FISHLADDER_SEALING_KEYS.")
+    return ctx.keys.make(
+        plan.encryption,
+        ctx.video.id,
+        ctx.asset.id,
+        plan.segment_count,
+        period_segments=policy.encryption.period_segments(plan.ladder.segment_seconds),
     )
 
 
