@@ -9,6 +9,7 @@ worker's successor gets the same one: what waited goes on waiting.
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import socket
@@ -138,7 +139,8 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed would serve on, unwatched, on sockets that nobody else can tell to stop."""
-    parent = os.getppid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # until granian sets its own: what was inherited is the parent's
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:  # it died just before we said so
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:  # it died before we said so
         os.kill(os.getpid(), signal.SIGTERM)
