@@ -220,6 +220,7 @@ class Settings:
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")
         self._check_keys()
+        self._check_encryption()
         if not all("=http" in edge for edge in self.edges):
             raise InvalidRequest(f"{variable('edges')} must be name=URL pairs.")
         try:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
+import typer
 
 from storage.errors import Conflict, FishladderError, NotAllowed, NotFound, Rejected, Unavailable
+
+Key = Annotated[
+    str | None,
+    typer.Option("--key", envvar="LADDER_API_KEY", help="API key, where the server asks for one.", show_default=False),
+]
 
 
 class Api:
     """REST over HTTP; answers are plain JSON values, problems become our errors."""
 
-    def __init__(self, server: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, server: str, transport: httpx.BaseTransport | None = None, *, key: str | None = None) -> None:
         self.server = server.rstrip("/")
-        self._http = httpx.Client(base_url=self.server, timeout=30, transport=transport)
+        self.fields = authorization(key)
+        self._http = httpx.Client(base_url=self.server, timeout=30, transport=transport, headers=self.fields)
 
     def __enter__(self) -> Api:
         return self
@@ -41,6 +48,11 @@ class Api:
         raise problem(answer.status_code, answer.content)
 
 
+def authorization(key: str | None) -> dict[str, str]:
+    """The header fields that show ``key``."""
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
+
+
 def unreachable(server: str) -> Unavailable:
     return Unavailable(
         f"Nothing answers at {server}. Start it with `fishladder up`, or name another server with --server or "
@@ -54,7 +66,9 @@ def problem(status: int, body: bytes | str | None) -> FishladderError:
     match status:
         case 404 | 410:
             return NotFound(sentence)
-        case 401 | 403:
+        case 401:
+            return NotAllowed(f"{sentence} Here: --key, or the variable LADDER_API_KEY.")
+        case 403:
             return NotAllowed(sentence)
         case 409 | 423:
             return Conflict(sentence)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 
-from infra.cli.api import Api
+from infra.cli.api import Api, Key
 from infra.cli.console import DONE, FAILED, REFUSED, err, examples, exit_code, note, print_json, say, settings
 from infra.cli.sending import Sendable, UrlFiles, local_file, send
 from infra.cli.uploads import Priority
@@ -65,11 +65,12 @@ def import_videos(
     again: Annotated[bool, typer.Option("--again", help="Also what was imported before.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="S3 service (default: FISHLADDER_S3_ENDPOINT, or AWS).")] = None,
     server: Annotated[str | None, typer.Option(help="Upload API to send to (default: FISHLADDER_PUBLIC_URL).")] = None,
+    key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what became of each source as JSON.")] = False,
 ) -> None:
     """Import videos from folders, S3 buckets or the web. Repeated, it goes on where it stopped and skips what is there."""
     tally = Tally()
-    with Api(server or settings().public_url) as api, _progress() as progress:
+    with Api(server or settings().public_url, key=key) as api, _progress() as progress:
         memory = Memory(api, again=again)
         for source in sources:
             try:
@@ -146,7 +147,7 @@ def _import_file(
     else:
         metadata = {"title": Path(what.name).stem, "priority": str(priority)}
         progress.update(total, description=what.name)
-        url = send(api.server, what, metadata, lambda sent: progress.update(total, completed=before + sent))
+        url = send(api, what, metadata, lambda sent: progress.update(total, completed=before + sent))
         video = str(api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"])
         memory.remember(what.key, video)
         tally.add(name, "imported", video=video)

@@ -38,7 +38,7 @@ def listing(
     as_json: Json = False,
 ) -> None:
     """List jobs."""
-    with _catalogue(state_dir) as catalogue:
+    with opened(state_dir) as catalogue:
         jobs = catalogue.jobs(video=VideoId(video) if video else None, state=state, limit=limit)
         now_ms = catalogue.now_ms()
     if as_json:
@@ -58,7 +58,7 @@ def show(
     job: Annotated[str, typer.Argument(help="Id of the job.")], state_dir: State = None, as_json: Json = False
 ) -> None:
     """Show a job: what it is to do, who has it, and why it failed."""
-    with _catalogue(state_dir) as catalogue:
+    with opened(state_dir) as catalogue:
         record: dict[str, Any] = to_record(catalogue.job(JobId(job)))
     if as_json:
         return print_json(record)
@@ -72,7 +72,7 @@ def retry(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_d
     from infra.composition import open_bell
     from storage.media.ladder import RECIPE
 
-    with _catalogue(state_dir) as catalogue:
+    with opened(state_dir) as catalogue:
         ready = catalogue.retry_job(JobId(job), recipe=RECIPE)
         open_bell(of_state(state_dir)).ring(ready.lane)
     say(f"Job {ready.id} ({ready.kind}) of video {ready.video} is ready.")
@@ -80,13 +80,13 @@ def retry(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_d
 
 def discard(job: Annotated[str, typer.Argument(help="Id of a dead job.")], state_dir: State = None) -> None:
     """Put a dead job away: nobody will try it again. Its video stays as it is."""
-    with _catalogue(state_dir) as catalogue:
+    with opened(state_dir) as catalogue:
         catalogue.discard_job(JobId(job))
     say(f"Job {job} is discarded.")
 
 
 @contextmanager
-def _catalogue(state_dir: Path | None) -> Iterator[Catalogue]:
+def opened(state_dir: Path | None) -> Iterator[Catalogue]:
     from infra.composition import open_catalogue
 
     catalogue = open_catalogue(of_state(state_dir))

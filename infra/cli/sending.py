@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from tusclient.client import TusClient
 from tusclient.exceptions import TusCommunicationError
 
-from infra.cli.api import problem, unreachable
+from infra.cli.api import Api, problem, unreachable
 
 _BODY_BYTES = 8 * 1024 * 1024
 
@@ -32,15 +32,15 @@ def local_file(path: Path) -> Sendable:
     return Sendable(name=path.name, size_bytes=path.stat().st_size, key=fingerprint(path), open=lambda: path.open("rb"))
 
 
-def send(server: str, what: Sendable, metadata: Mapping[str, str], on_sent: Callable[[int], None]) -> str:
+def send(api: Api, what: Sendable, metadata: Mapping[str, str], on_sent: Callable[[int], None]) -> str:
     """Send ``what`` from where an earlier try stopped; the upload's URL."""
     told = {"filename": what.name} | dict(metadata)
     if kind := mimetypes.guess_type(what.name)[0]:
         told["filetype"] = kind
-    urls = UrlFiles(_cache_dir(), server)
+    urls = UrlFiles(_cache_dir(), api.server)
     with what.open() as stream:
         try:
-            uploader = _uploader(server, stream, told, urls.get(what.key))
+            uploader = _uploader(api, stream, told, urls.get(what.key))
             on_sent(uploader.offset)
             if uploader.url is None:
                 uploader.url = str(uploader.create_url())
@@ -50,22 +50,22 @@ def send(server: str, what: Sendable, metadata: Mapping[str, str], on_sent: Call
                 on_sent(uploader.offset)
         except TusCommunicationError as error:
             raise (
-                problem(error.status_code, error.response_content) if error.status_code else unreachable(server)
+                problem(error.status_code, error.response_content) if error.status_code else unreachable(api.server)
             ) from error
     urls.remove(what.key)
     return str(uploader.url)
 
 
-def _uploader(server: str, stream: BinaryIO, metadata: dict[str, str], url: str | None) -> Any:
+def _uploader(api: Api, stream: BinaryIO, metadata: dict[str, str], url: str | None) -> Any:
     """tuspy's uploader, standing where an earlier try stopped (``url``), unless that upload is gone."""
     try:
-        return TusClient(f"{server}/files").uploader(
+        return TusClient(f"{api.server}/files", headers=dict(api.fields)).uploader(
             file_stream=stream, metadata=metadata, chunk_size=_BODY_BYTES, retries=10, retry_delay=2, url=url
         )
     except TusCommunicationError as error:
         if url is None or error.status_code not in (403, 404, 410):
             raise
-        return _uploader(server, stream, metadata, None)
+        return _uploader(api, stream, metadata, None)
 
 
 def fingerprint(file: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TransferSpeedColumn
 
-from infra.cli.api import Api
+from infra.cli.api import Api, Key
 from infra.cli.console import DONE, FAILED, REFUSED, err, examples, note, print_json, say, settings, tell
 from infra.cli.sending import local_file, send
 from storage.errors import FishladderError, InvalidRequest
@@ -43,6 +43,7 @@ def upload(
     title: Annotated[str | None, typer.Option(help="Title of the video (default: the file's name).")] = None,
     priority: Annotated[Priority, typer.Option(help="Which lane it is worked on in.")] = Priority.STANDARD,
     server: Annotated[str | None, typer.Option(help="Upload API to send to (default: FISHLADDER_PUBLIC_URL).")] = None,
+    key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the videos as JSON at the end.")] = False,
 ) -> None:
     """Upload videos, follow their processing, and print where to watch them. Interrupted, it resumes when repeated."""
@@ -51,7 +52,7 @@ def upload(
             raise InvalidRequest(f"There is no file {file}.")
     videos: list[dict[str, Any]] = []
     worst = DONE
-    with Api(server or settings().public_url) as api:
+    with Api(server or settings().public_url, key=key) as api:
         for file in files:
             try:
                 video = _upload_and_follow(api, file, title or file.stem, priority, note if as_json else say)
@@ -85,7 +86,7 @@ def _upload_and_follow(
     with _progress() as progress:
         task = progress.add_task("Uploading", total=file.stat().st_size, name=file.name)
         metadata = {"title": title, "priority": str(priority)}
-        url = send(api.server, local_file(file), metadata, lambda sent: progress.update(task, completed=sent))
+        url = send(api, local_file(file), metadata, lambda sent: progress.update(task, completed=sent))
     video_id = api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"]
     return follow(api, video_id, tell_addresses)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from infra.cli.api import Api
+from infra.cli.api import Api, Key
 from infra.cli.console import examples, out, print_json, say, settings, table
 from infra.cli.uploads import addresses
 from storage.lifecycle import VideoState
@@ -33,10 +33,11 @@ def listing(
     state: Annotated[VideoState | None, typer.Option(help="Only videos in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=200, help="How many at most, newest first.")] = 50,
     server: Server = None,
+    key: Key = None,
     as_json: Json = False,
 ) -> None:
     """List videos, newest first."""
-    with _api(server) as api:
+    with _api(server, key) as api:
         answer = api.get("/api/v1/videos", limit=limit, **({"state": str(state)} if state else {}))
     videos: list[dict[str, Any]] = answer["videos"]
     if as_json:
@@ -52,10 +53,13 @@ def listing(
 
 
 def show(
-    video: Annotated[str, typer.Argument(help="Id of the video.")], server: Server = None, as_json: Json = False
+    video: Annotated[str, typer.Argument(help="Id of the video.")],
+    server: Server = None,
+    key: Key = None,
+    as_json: Json = False,
 ) -> None:
     """Show all that is known of a video."""
-    with _api(server) as api:
+    with _api(server, key) as api:
         facts: dict[str, Any] = api.get(f"/api/v1/videos/{video}")
     if as_json:
         return print_json(facts)
@@ -68,33 +72,33 @@ def show(
     return None
 
 
-def delete(videos: VideoIds, server: Server = None) -> None:
+def delete(videos: VideoIds, server: Server = None, key: Key = None) -> None:
     """Delete videos: they are gone from everywhere at once, their objects a little later."""
-    with _api(server) as api:
+    with _api(server, key) as api:
         for video in videos:
             api.delete(f"/api/v1/videos/{video}")
             say(f"{video} is deleted.")
 
 
-def cancel(videos: VideoIds, server: Server = None) -> None:
+def cancel(videos: VideoIds, server: Server = None, key: Key = None) -> None:
     """Stop working on videos. They can be retried."""
-    _each(videos, "cancel", "is cancelled", server)
+    _each(videos, "cancel", "is cancelled", server, key)
 
 
-def retry(videos: VideoIds, server: Server = None) -> None:
+def retry(videos: VideoIds, server: Server = None, key: Key = None) -> None:
     """Begin again with videos that failed, from their uploaded sources."""
-    _each(videos, "retry", "is worked on again", server)
+    _each(videos, "retry", "is worked on again", server, key)
 
 
-def _each(videos: list[str], verb: str, told: str, server: str | None) -> None:
-    with _api(server) as api:
+def _each(videos: list[str], verb: str, told: str, server: str | None, key: str | None) -> None:
+    with _api(server, key) as api:
         for video in videos:
             api.post(f"/api/v1/videos/{video}/{verb}")
             say(f"{video} {told}.")
 
 
-def _api(server: str | None) -> Api:
-    return Api(server or settings().public_url)
+def _api(server: str | None, key: str | None) -> Api:
+    return Api(server or settings().public_url, key=key)
 
 
 def _length(video: dict[str, Any]) -> str:

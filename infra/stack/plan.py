@@ -6,9 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.settings import Configured, Settings, StoreKind
+from infra.settings import Access, Configured, Settings, StoreKind, variable
 from storage.errors import Unavailable
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+CLOSE = f"Set {variable('access')}=keys to ask for API keys (`fishladder keys create`)."
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared, not bound
 
 
@@ -42,12 +44,16 @@ def plan_stack(
     host = asked.host if asked.host is not None else settings.host
     seen_as = address if host in _EVERYWHERE else host
     seen_as = f"[{seen_as}]" if ":" in seen_as else seen_as
+    access = settings.access if "access" in given else Access.OPEN
+    if access is Access.OPEN and host not in LOOPBACK:
+        notes = (*notes, f"Everybody who reaches {seen_as} may upload and delete here. {CLOSE}")
     slots = asked.workers if asked.workers is not None else settings.workers
     return StackPlan(
         settings=dataclasses.replace(
             settings,
             host=host,
             store=store,
+            access=access,
             public_url=settings.public_url if "public_url" in given else f"http://{seen_as}:{settings.upload_api_port}",
             origin_url=settings.origin_url if "origin_url" in given else f"http://{seen_as}:{settings.origin_port}",
         ),

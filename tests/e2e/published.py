@@ -23,19 +23,21 @@ class PublishedVideo:
         return url
 
 
-def video_facts(api: str, video: str) -> dict[str, Any]:
-    response = httpx.get(f"{api}/api/v1/videos/{video}", timeout=10)
+def video_facts(api: str, video: str, *, key: str | None = None) -> dict[str, Any]:
+    shown = {} if key is None else {"Authorization": f"Bearer {key}"}
+    response = httpx.get(f"{api}/api/v1/videos/{video}", headers=shown, timeout=10)
     response.raise_for_status()
     facts: dict[str, Any] = response.json()
     return facts
 
 
-def until_settled(api: str, video: str, *, timeout_s: float = 240) -> dict[str, Any]:
-    """The video's facts once nothing more happens to it by itself; every state seen is in ``states_seen``."""
+def until_settled(api: str, video: str, *, timeout_s: float = 240, key: str | None = None) -> dict[str, Any]:
+    """The video's facts once nothing more happens to it by itself; every state seen is in ``states_seen``. ``key``:
+    where the stack asks for one."""
     deadline = time.monotonic() + timeout_s
     seen: list[str] = []
     while True:
-        facts = video_facts(api, video)
+        facts = video_facts(api, video, key=key)
         if not seen or seen[-1] != facts["state"]:
             seen.append(facts["state"])
         if facts["state"] in SETTLED:

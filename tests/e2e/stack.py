@@ -26,11 +26,15 @@ class RunningStack:
     state: Path
     process: subprocess.Popen[bytes] = field(repr=False)
 
-    def upload(self, file: Path, *, title: str, chunk_bytes: int = 8 * 1024 * 1024) -> str:
-        """Upload ``file`` with tuspy; the id of its video."""
+    def upload(
+        self, file: Path, *, title: str, chunk_bytes: int = 8 * 1024 * 1024, key: str | None = None, **metadata: str
+    ) -> str:
+        """Upload ``file`` with tuspy; the id of its video. ``key``: where the stack asks for one. ``metadata``: what else
+        is said of it."""
+        shown = {} if key is None else {"Authorization": f"Bearer {key}"}
         with file.open("rb") as stream:
-            uploader = tus_client.TusClient(f"{self.api}/files").uploader(
-                file_stream=stream, chunk_size=chunk_bytes, metadata={"filename": file.name, "title": title}
+            uploader = tus_client.TusClient(f"{self.api}/files", headers=shown).uploader(
+                file_stream=stream, chunk_size=chunk_bytes, metadata={"filename": file.name, "title": title, **metadata}
             )
             uploader.upload()
         return self.uploaded_video(uploader.url)

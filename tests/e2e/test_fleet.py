@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -53,6 +54,13 @@ class Fleet:
             )  # fmt: skip
         return self.processes[name]
 
+    def key(self, service: dict[str, Any]) -> str:
+        """A key that its operator made, as the page about Compose says."""
+        made = self.start("keys", {**service, "command": ["keys", "create", "--name", "admin", "--scopes", "admin"]})
+        assert made.wait(60) == 0
+        del self.processes["keys"]
+        return (self._folder / "keys.log").read_text().split()[-1]
+
     def stop(self) -> dict[str, int]:
         """The exit codes after a SIGTERM, which every service must obey within its grace period."""
         for process in self.processes.values():
@@ -80,6 +88,7 @@ def fleet(seaweedfs_endpoint: S3Endpoint, postgres_url: str, tmp_path: Path) -> 
                 "FISHLADDER_S3_BUCKET": "fleet",
                 "FISHLADDER_S3_ACCESS_KEY": seaweedfs_endpoint.access_key,
                 "FISHLADDER_S3_SECRET_KEY": seaweedfs_endpoint.secret_key,
+                "FISHLADDER_SIGNING_KEYS": f"main:{secrets.token_hex(32)}",
                 "FISHLADDER_STATE_DIR": str(tmp_path / "state"),
             },
         )
@@ -109,13 +118,22 @@ def test_the_services_of_the_compose_file_make_a_stream_on_postgresql_valkey_and
     declared = services()
     assert plain.start("migrate", declared["migrate"]).wait(60) == 0, (tmp_path / "migrate.log").read_text()
     del plain.processes["migrate"]
+    refused = plain.start("upload-api", declared["upload-api"])
+    assert refused.wait(60) == 1
+    assert "fishladder keys create" in (tmp_path / "upload-api.log").read_text()
+    key = plain.key(declared["migrate"])
     for name in LONG_RUNNING:
         plain.start(name, declared[name])
     until_ready(f"{running.api}/readyz", tmp_path / "upload-api.log")
     until_ready(f"{running.origin}/readyz", tmp_path / "origin.log")
 
-    video = running.upload(make_film(ffmpeg, tmp_path / "film.mp4", seconds=6, size="426x240"), title="Fleet")
-    facts = until_settled(running.api, video)
+    film = make_film(ffmpeg, tmp_path / "film.mp4", seconds=6, size="426x240")
+    assert (
+        httpx.post(f"{running.api}/files", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "5"}).status_code == 401
+    )
+    video = running.upload(film, title="Fleet", key=key)
+    assert httpx.get(f"{running.api}/api/v1/videos/{video}").status_code == 401
+    facts = until_settled(running.api, video, key=key)
     assert facts["state"] == "ready", facts
     assert "#EXT-X-STREAM-INF" in httpx.get(facts["hls_url"]).raise_for_status().text
     ended = plain.stop()

@@ -230,6 +230,6 @@ def test_titles_are_shown_as_they_are(
     verb: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answering = httpx.MockTransport(FakeServer("ready"))
-    monkeypatch.setattr("infra.cli.videos.Api", lambda server: Api(server, answering))
+    monkeypatch.setattr("infra.cli.videos.Api", lambda server, **_: Api(server, answering))
     assert run(monkeypatch, "videos", *verb) == 0
     assert "[/red] :smile: film" in capsys.readouterr().out
