@@ -40,7 +40,7 @@ def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
 def _fast_start(plan: EncodePlan) -> list[NewJob]:
     rungs = tuple(rung for rung in plan.ladder.rungs if rung.name in plan.ladder.fast_start)
     pictures = [_encode(plan, chunk, rungs, Lane.PLAYABLE) for chunk in plan.early_chunks]
-    return [*pictures[:1], *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE), *pictures[1:]]
+    return [*pictures[:1], *_audio(plan, plan.audio_pieces[:1], Lane.PLAYABLE, surround=False), *pictures[1:]]
 
 
 def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
@@ -53,7 +53,9 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
     if rest:
         after_first_whole = whole[0].first_segment if whole else 0
         starting.append((after_first_whole, [_encode(plan, chunk, rest, lane) for chunk in early]))
-    starting += [(piece.first_segment, _audio(plan, (piece,), lane)) for piece in plan.audio_pieces[1:]]
+    starting += [(piece.first_segment, _audio(plan, (piece,), lane, surround=False)) for piece in plan.audio_pieces[1:]]
+    # Listed once the film is whole: nothing waits for it before.
+    starting += [(piece.first_segment, _audio(plan, (piece,), lane, surround=True)) for piece in plan.audio_pieces]
     if plan.chunks:
         thumbnails_at = min(THUMBNAILS_AFTER_S, plan.duration / 2) / plan.ladder.segment_seconds
         starting.append((int(thumbnails_at), [_thumbnails(plan, lane)]))
@@ -73,16 +75,17 @@ def _encode(plan: EncodePlan, chunk: Chunk, rungs: tuple[Rung, ...], lane: Lane)
     return NewJob(kind=JobKind.ENCODE, lane=lane, payload=payload, cost_cpu_ms=START_MS + round(work))
 
 
-def _audio(plan: EncodePlan, pieces: tuple[AudioPiece, ...], lane: Lane) -> list[NewJob]:
+def _audio(plan: EncodePlan, pieces: tuple[AudioPiece, ...], lane: Lane, *, surround: bool) -> list[NewJob]:
     return [
         NewJob(
             kind=JobKind.AUDIO,
             lane=lane,
             payload={"rendition": rendition.name, "piece": piece.index},
-            cost_cpu_ms=START_MS + _audio_ms(piece),
+            cost_cpu_ms=START_MS + _audio_ms(piece) * rendition.channels // 2,
         )
         for piece in pieces
         for rendition in plan.audio
+        if rendition.is_surround is surround
     ]
 
 

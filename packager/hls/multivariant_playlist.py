@@ -15,6 +15,7 @@ from packager.hls.tags import IndependentSegments, Tag, Version, render_playlist
 from packager.presentation import AudioRendition, Presentation, SubtitleRendition, VideoRendition
 
 AUDIO_GROUP = "audio"
+SURROUND_GROUP = "surround"
 SUBTITLES_GROUP = "subtitles"
 # Apple 4.5: subtitles for the deaf have both.
 FOR_DEAF = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
@@ -25,6 +26,7 @@ FIRST_VARIANT_BPS = 2_000_000
 class AudioMedia:
     """EXT-X-MEDIA of an audio rendition. ``name`` is unique in the group."""
 
+    group: str
     name: str
     language: str
     default: bool
@@ -34,7 +36,7 @@ class AudioMedia:
     def lines(self) -> Iterable[str]:
         attributes = {
             "TYPE": "AUDIO",
-            "GROUP-ID": quoted(AUDIO_GROUP),
+            "GROUP-ID": quoted(self.group),
             "NAME": quoted(self.name),
             "LANGUAGE": quoted(self.language),
             "DEFAULT": yes_no(self.default),
@@ -148,18 +150,24 @@ def multivariant_playlist(
 ) -> MultivariantPlaylist:
     """The multivariant playlist of ``presentation``, its renditions' playlists beside it in their own folders.
 
-    With video, every audio rendition is in one group that all variants share. Without, the default audio rendition is
-    the variant, and the group is there only if there is something to choose. ``rates``: of every rendition, where they
-    are known already.
+    With video, every audio rendition is in a group that all variants share; where there is surround sound too, all variants
+    are there once more with a group of it, because the members of a group have one number of channels (Apple 2.12). Without
+    video, the default audio rendition is the variant, and the group is there only if there is something to choose.
+    ``rates``: of every rendition, where they are known already.
     """
     rates = measure_renditions(presentation) if rates is None else rates
-    grouped = presentation.audio if presentation.video or len(presentation.audio) > 1 else ()
+    grouped = bool(presentation.video) or len(presentation.audio) > 1
     if presentation.video:
         variants = _video_variants(presentation, rates)
     else:
         variants = _audio_variants(presentation, rates)
     return MultivariantPlaylist(
-        audio=_audio_group(grouped, presentation.default_audio),
+        audio=tuple(
+            medium
+            for group, members in _audio_groups(presentation)
+            for medium in _audio_group(group, members, presentation.default_audio)
+            if grouped
+        ),
         subtitles=_subtitles_group(presentation.subtitles),
         variants=first_variant_first(variants),
         iframe_variants=tuple(_iframe_variant(rendition, presentation) for rendition in presentation.video),
@@ -178,11 +186,13 @@ def first_variant_first(variants: Sequence[Variant]) -> tuple[Variant, ...]:
     """``variants`` by rising bit rate, but the best one within 2 Mbit/s before all others.
 
     Apple's players, and others that have no measure of the line yet, start with the first one. Apple's authoring rules
-    (1.32) want it near 2 Mbit/s: the lowest would greet every viewer with mush, the top one with a spinner.
+    (1.32) want it near 2 Mbit/s: the lowest would greet every viewer with mush, the top one with a spinner. Nor does a
+    player begin with surround sound, which few can hear.
     """
     rising = sorted(variants, key=lambda variant: variant.bit_rates.peak_bps)
-    within = [variant for variant in rising if variant.bit_rates.peak_bps <= FIRST_VARIANT_BPS]
-    first = (within or rising)[-1 if within else 0]
+    plain = [variant for variant in rising if variant.audio_group != SURROUND_GROUP]
+    within = [variant for variant in plain if variant.bit_rates.peak_bps <= FIRST_VARIANT_BPS]
+    first = (within or plain)[-1 if within else 0]
     return (first, *(variant for variant in rising if variant is not first))
 
 
@@ -194,9 +204,28 @@ def _largest(rates: Iterable[BitRates]) -> BitRates:
     )
 
 
+def _audio_groups(presentation: Presentation) -> list[tuple[str, tuple[AudioRendition, ...]]]:
+    """Sound for everybody, and where there is any, surround sound; a language without it is in that group as it is."""
+    plain = tuple(rendition for rendition in presentation.audio if rendition.channels <= 2)
+    surround = {rendition.language: rendition for rendition in presentation.audio if rendition.channels > 2}
+    if not plain or not surround:
+        return [(AUDIO_GROUP, presentation.audio)]
+    return [(AUDIO_GROUP, plain), (SURROUND_GROUP, tuple(surround.get(one.language, one) for one in plain))]
+
+
 def _video_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -> list[Variant]:
-    costliest = _largest(rates[rendition.name] for rendition in presentation.audio)
-    audio_codecs = dict.fromkeys(rendition.codecs for rendition in presentation.audio)
+    return [
+        variant
+        for group, members in _audio_groups(presentation)
+        for variant in _variants_with(group, members, presentation, rates)
+    ]
+
+
+def _variants_with(
+    group: str, members: Sequence[AudioRendition], presentation: Presentation, rates: Mapping[str, BitRates]
+) -> list[Variant]:
+    costliest = _largest(rates[rendition.name] for rendition in members)
+    audio_codecs = dict.fromkeys(rendition.codecs for rendition in members)
     return [
         Variant(
             bit_rates=rates[rendition.name] + costliest,
@@ -204,7 +233,7 @@ def _video_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
             uri=f"{rendition.name}/media.m3u8",
             size=(rendition.width, rendition.height),
             frame_rate=rendition.frame_rate,
-            audio_group=AUDIO_GROUP if presentation.audio else None,
+            audio_group=group if members else None,
             subtitles_group=SUBTITLES_GROUP if presentation.subtitles else None,
         )
         for rendition in presentation.video
@@ -217,20 +246,27 @@ def _audio_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
         raise ValueError("a presentation has renditions")
     return [
         Variant(
-            bit_rates=_largest(rates[each.name] for each in presentation.audio),
-            codecs=tuple(dict.fromkeys(each.codecs for each in presentation.audio)),
-            uri=f"{rendition.name}/media.m3u8",
-            audio_group=AUDIO_GROUP if len(presentation.audio) > 1 else None,
+            bit_rates=_largest(rates[each.name] for each in members),
+            codecs=tuple(dict.fromkeys(each.codecs for each in members)),
+            uri=f"{next(each for each in members if each.language == rendition.language).name}/media.m3u8",
+            audio_group=group if len(presentation.audio) > 1 else None,
         )
+        for group, members in _audio_groups(presentation)
     ]
 
 
-def _audio_group(renditions: Sequence[AudioRendition], default: AudioRendition | None) -> tuple[AudioMedia, ...]:
+def _audio_group(
+    group: str, renditions: Sequence[AudioRendition], default: AudioRendition | None
+) -> tuple[AudioMedia, ...]:
+    first = next((each for each in renditions if each is default), None) or next(
+        (each for each in renditions if default is not None and each.language == default.language), None
+    )
     return tuple(
         AudioMedia(
+            group=group,
             name=name,
             language=rendition.language,
-            default=rendition is default,
+            default=rendition is first,
             channels=rendition.channels,
             uri=f"{rendition.name}/media.m3u8",
         )

@@ -99,6 +99,11 @@ class AudioRendition:
     default: bool
     label: str
 
+    @property
+    def is_surround(self) -> bool:
+        """Whether it has more channels than everybody can hear: it comes beside one that has not."""
+        return self.channels > 2
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubtitleRendition:

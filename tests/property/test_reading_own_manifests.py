@@ -101,6 +101,7 @@ def test_multivariant_playlists_are_read_back_as_the_values_they_came_from(prese
     ] == list(value.iframe_variants)
     assert [
         AudioMedia(
+            group=each.text("GROUP-ID") or "",
             name=each.text("NAME") or "",
             language=each.text("LANGUAGE") or "",
             default=each.text("DEFAULT") == "YES",
@@ -110,6 +111,7 @@ def test_multivariant_playlists_are_read_back_as_the_values_they_came_from(prese
         for each in found.media
     ] == [
         AudioMedia(
+            group=one.group,
             name=one.name.replace('"', "'"),
             language=one.language,
             default=one.default,

@@ -12,7 +12,6 @@ from storage.media.source import Source
 from workers.ffmpeg import graph
 from workers.ffmpeg.inputs import Options, decimal, guarded
 
-
 AHEAD = Fraction(3600)
 """How much later than on our clock cues are written: WebVTT cannot say that one begins before zero."""
 

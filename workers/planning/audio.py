@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from fractions import Fraction
 
 from storage.media.ladder import AudioPiece, AudioRendition, Ladder
@@ -11,26 +13,51 @@ from storage.media.time import FrameRange, audio_frames_until, audio_segment_fra
 from workers.planning.chunks import even_parts
 from workers.planning.policy import AudioPolicy, ChunkPolicy
 
+SURROUND_CHANNELS = 6
+"""5.1: what AAC decoders everywhere know; 7.1 is mixed down to it."""
+_COMMENT = re.compile(r"comment|descri", re.IGNORECASE)
+
 
 def plan_audio(tracks: tuple[AudioTrack, ...], policy: AudioPolicy) -> tuple[AudioRendition, ...]:
-    """One rendition per language: its default track, or its first. Exactly one of them is the default one."""
+    """A rendition per language from its default track, or its first, in stereo at most; exactly one of them is the default
+    one. Then surround renditions of the languages that have a track for it."""
     chosen: dict[str, AudioTrack] = {}
     for track in tracks:
         if track.language not in chosen or (track.default and not chosen[track.language].default):
             chosen[track.language] = track
     kept = sorted(chosen.values(), key=lambda track: (not track.default, track.index))[: policy.most_renditions]
-    return tuple(
-        AudioRendition(
-            name=f"audio-{track.language}",
-            track_index=track.index,
-            language=track.language,
-            channels=min(2, max(1, track.channels)),
-            bit_rate_bps=policy.mono_rate_bps if track.channels == 1 else policy.stereo_rate_bps,
-            default=number == 0,
-            label=language_name(track.language),
+    stereo = tuple(_stereo(track, policy, default=number == 0) for number, track in enumerate(kept))
+    surround = tuple(
+        replace(
+            rendition,
+            name=f"{rendition.name}-surround",
+            track_index=widest.index,
+            channels=SURROUND_CHANNELS,
+            bit_rate_bps=policy.surround_rate_bps,
+            default=False,
         )
-        for number, track in enumerate(kept)
+        for rendition, track in zip(stereo, kept, strict=True)
+        if (widest := _widest(track, tracks)).channels >= policy.least_surround_channels
     )
+    return stereo + surround
+
+
+def _stereo(track: AudioTrack, policy: AudioPolicy, *, default: bool) -> AudioRendition:
+    return AudioRendition(
+        name=f"audio-{track.language}",
+        track_index=track.index,
+        language=track.language,
+        channels=min(2, max(1, track.channels)),
+        bit_rate_bps=policy.mono_rate_bps if track.channels == 1 else policy.stereo_rate_bps,
+        default=default,
+        label=language_name(track.language),
+    )
+
+
+def _widest(chosen: AudioTrack, tracks: tuple[AudioTrack, ...]) -> AudioTrack:
+    """The track with most channels that says the same as ``chosen``: itself, or one of its language that is no comment."""
+    same = [track for track in tracks if track.language == chosen.language and not _COMMENT.search(track.title or "")]
+    return max([chosen, *same], key=lambda track: track.channels)
 
 
 def sound_frames(duration: Fraction) -> int:

@@ -96,9 +96,13 @@ def _picture_notes(video: VideoTrack, plan: EncodePlan) -> list[Note]:
 
 def _sound_notes(source: Source, plan: EncodePlan) -> list[Note]:
     notes = []
-    used = {rendition.track_index: rendition for rendition in plan.audio}
-    if any(track.channels > 2 and track.index in used for track in source.audio):
-        notes.append(Note(code="downmixed", sentence="Surround sound is mixed down to stereo."))
+    used = {rendition.track_index for rendition in plan.audio}
+    surround = {rendition.track_index: rendition.channels for rendition in plan.audio if rendition.is_surround}
+    for track in source.audio:
+        if track.channels > 2 and track.index in used and track.index not in surround:
+            notes.append(Note(code="downmixed", sentence="Sound of several channels is mixed down to stereo."))
+        elif track.channels > surround.get(track.index, track.channels):
+            notes.append(Note(code="fewer_channels", sentence=f"{track.channels} channels are mixed down to 5.1."))
     if len(used) < len(source.audio):
         notes.append(Note(code="audio_left_out", sentence="Of several sound tracks in one language one was used."))
     return notes

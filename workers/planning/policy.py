@@ -79,11 +79,13 @@ class ChunkPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioPolicy:
-    """Sound: AAC-LC at 48 kHz, stereo at most."""
+    """Sound: AAC-LC at 48 kHz, in stereo, and where the source surrounds also as 5.1."""
 
     stereo_rate_bps: int = 128_000
     mono_rate_bps: int = 80_000
-    most_renditions: int = 8
+    surround_rate_bps: int = 384_000
+    least_surround_channels: int = 5  # fewer say little that stereo does not
+    most_renditions: int = 8  # languages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,14 +68,16 @@ def plan_publication(asset: Asset, policy: PublicationPolicy, keys: tuple[KeyFac
     ladder = [_prefix(rows[rung.name], plan.segment_count) for rung in plan.ladder.rungs]
     fast = [prefix for prefix in ladder if prefix.row.name in plan.ladder.fast_start]
 
-    count = _common(fast + audio, plan.segment_count)
+    # Surround sound joins once all of it is there: until then it would hold back, or fall behind, what plays.
+    heard = [prefix for prefix in audio if prefix.row.audio is not None and not prefix.row.audio.is_surround]
+    count = _common(fast + heard, plan.segment_count)
     if count < min(policy.first_segments, plan.segment_count):
         return None
     video = ladder if _common(ladder, plan.segment_count) >= max(count, _early_segments(plan)) else fast
     complete = all(prefix.whole for prefix in ladder + audio)
     return Presentation(
         video=tuple(_video(prefix, count, plan) for prefix in video),
-        audio=tuple(_audio(prefix, count) for prefix in audio),
+        audio=tuple(_audio(prefix, count) for prefix in (audio if complete else heard)),
         storyboard=_storyboard(asset),
         protection=Protection(encryption=plan.encryption, keys=keys)
         if plan.encryption is not Encryption.NONE

@@ -45,7 +45,7 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
     sound = [
         (
             rendition.name,
-            "stereo" if rendition.channels == 2 else "mono",
+            {1: "mono", 2: "stereo"}.get(rendition.channels, "5.1"),
             "aac",
             f"track #{rendition.track_index}",
             _rate(rendition.bit_rate_bps),

@@ -141,6 +141,24 @@ def test_names_in_the_audio_group_are_unique_and_one_is_the_default() -> None:
     ]
 
 
+def test_surround_sound_has_a_group_and_variants_of_its_own_and_is_never_first() -> None:
+    audio = (
+        a_sound_rendition("audio-en"),
+        a_sound_rendition("audio-de", label="Deutsch", language="de", default=False),
+        a_sound_rendition("audio-en-surround", channels=6, default=False),
+    )
+    found = multivariant_playlist(a_presentation(audio=audio))
+    assert [(one.group, one.name, one.channels, one.default, one.uri) for one in found.audio] == [
+        ("audio", "English", 2, True, "audio-en/media.m3u8"),
+        ("audio", "Deutsch", 2, False, "audio-de/media.m3u8"),
+        ("surround", "English", 6, True, "audio-en-surround/media.m3u8"),
+        ("surround", "Deutsch", 2, False, "audio-de/media.m3u8"),  # the group has every language
+    ]
+    groups = [(each.uri, each.audio_group) for each in found.variants]
+    assert len(set(groups)) == len(groups) == 4
+    assert groups[0][1] == "audio"
+
+
 def test_iframe_variants_carry_no_forbidden_attribute() -> None:
     text = multivariant_playlist(a_presentation()).render()
     lines = [line for line in text.splitlines() if line.startswith("#EXT-X-I-FRAME-STREAM-INF")]

@@ -78,6 +78,22 @@ def test_every_language_gets_its_default_or_first_track() -> None:
         ("audio-en", 2, 2, 128_000, True, "English"),
         ("audio-de", 3, 2, 128_000, False, "German"),
         ("audio-und", 5, 1, 80_000, False, "Audio"),
+        ("audio-de-surround", 3, 6, 384_000, False, "German"),
+    ]
+
+
+def test_surround_sound_comes_from_the_widest_track_that_is_no_comment() -> None:
+    tracks = (
+        an_audio_track(index=1, default=True),
+        an_audio_track(index=2, channels=8),
+        an_audio_track(index=3, channels=6, title="Director's commentary"),
+        an_audio_track(index=4, channels=4, language="de"),
+    )
+    planned = plan_audio(tracks, AudioPolicy())
+    assert [(r.name, r.track_index, r.channels) for r in planned] == [
+        ("audio-en", 1, 2),
+        ("audio-de", 4, 2),
+        ("audio-en-surround", 2, 6),
     ]
 
 

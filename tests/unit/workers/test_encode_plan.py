@@ -50,7 +50,9 @@ def test_absurd_sources_are_refused_with_a_sentence(changes: dict[str, object], 
         pytest.param({"video": a_video_track(bit_depth=10)}, ["reduced_depth"], id="10 bit"),
         pytest.param({"video": a_video_track(width=7680, height=4320)}, ["scaled_down"], id="8K"),
         pytest.param({"video": a_video_track(width=161, height=121)}, [], id="one odd line"),
-        pytest.param({"audio": (an_audio_track(channels=6),)}, ["downmixed"], id="surround"),
+        pytest.param({"audio": (an_audio_track(channels=6),)}, [], id="surround"),
+        pytest.param({"audio": (an_audio_track(channels=4),)}, ["downmixed"], id="four channels"),
+        pytest.param({"audio": (an_audio_track(channels=8),)}, ["fewer_channels"], id="7.1"),
         pytest.param(
             {"audio": (an_audio_track(index=1), an_audio_track(index=2))}, ["audio_left_out"], id="two of one language"
         ),
@@ -81,6 +83,15 @@ def test_jobs_make_it_playable_first_and_then_follow_the_film() -> None:
     ]
     assert [job.order for job in jobs] == list(range(len(jobs)))
     assert all(job.cost_cpu_ms > 0 for job in jobs)
+
+
+def test_surround_sound_waits_for_what_everybody_hears_and_holds_nothing_up() -> None:
+    plan = plan_encode(a_source(duration=Fraction(400), audio=(an_audio_track(channels=6),)), DEFAULT_POLICY)
+    jobs = [job for job in plan_jobs(plan, Lane.BULK) if job.kind is JobKind.AUDIO]
+    surround = [job for job in jobs if job.payload["rendition"] == "audio-en-surround"]
+    assert {job.lane for job in surround} == {Lane.BULK}
+    assert [job.payload["piece"] for job in surround] == list(range(len(plan.audio_pieces)))
+    assert [job.payload for job in jobs if job.lane is Lane.PLAYABLE] == [{"rendition": "audio-en", "piece": 0}]
 
 
 def test_sound_alone_has_segments_of_whole_aac_frames_and_jobs_for_nothing_else() -> None:
@@ -118,20 +129,21 @@ def test_facts_are_told_as_a_table() -> None:
 
 
 def test_a_plan_is_told_as_a_table() -> None:
-    source = a_source(duration=Fraction(200), audio=(an_audio_track(channels=6),))
+    source = a_source(duration=Fraction(200), audio=(an_audio_track(channels=6),), video=a_video_track(bit_depth=10))
     plan = plan_encode(source, DEFAULT_POLICY)
     assert describe_plan(replace(plan, recipe="9"), plan_notes(source, plan)) == (
         "0:03:20.000, 5000 frames at 25 fps, 50 segments of 4 s (2 GOPs of 50 frames), recipe 9\n"
         "\n"
-        "rendition  size      codec  quality   rate\n"
-        "240p       426x240   h264   CRF 23    ≤ 300 kb/s  first\n"
-        "360p       640x360   h264   CRF 23    ≤ 700 kb/s\n"
-        "480p       854x480   h264   CRF 23    ≤ 1.2 Mb/s  first\n"
-        "720p       1280x720  h264   CRF 22    ≤ 2.8 Mb/s\n"
-        "audio-en   stereo    aac    track #1  128 kb/s    English, default\n"
+        "rendition          size      codec  quality   rate\n"
+        "240p               426x240   h264   CRF 23    ≤ 300 kb/s  first\n"
+        "360p               640x360   h264   CRF 23    ≤ 700 kb/s\n"
+        "480p               854x480   h264   CRF 23    ≤ 1.2 Mb/s  first\n"
+        "720p               1280x720  h264   CRF 22    ≤ 2.8 Mb/s\n"
+        "audio-en           stereo    aac    track #1  128 kb/s    English, default\n"
+        "audio-en-surround  5.1       aac    track #1  384 kb/s    English\n"
         "\n"
         "11 chunks of video: 4, 8, 16, 2 × 32, 24, 20, 4 × 16 s\n"
         "3 pieces of each sound: 12, 48, 140 s\n"
         "\n"
-        "! Surround sound is mixed down to stereo. (downmixed)"
+        "! Colours are reduced from 10 to 8 bits. (reduced_depth)"
     )

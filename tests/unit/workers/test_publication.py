@@ -194,3 +194,16 @@ def test_a_short_film_is_not_held_back_by_a_policy_that_asks_for_more_than_it_ha
     plan = a_film_plan(segments=1)
     stored = dict.fromkeys(("240p", "480p", "720p", "audio-en"), range(1))
     assert plan_publication(an_asset(plan, stored=stored), PublicationPolicy(first_segments=2)) is not None
+
+
+def test_surround_sound_is_listed_once_the_film_is_whole_and_holds_nobody_back() -> None:
+    surround = an_audio_rendition(name="audio-en-surround", channels=6, default=False)
+    plan = a_film_plan(audio=[an_audio_rendition(), surround])
+    everything = {name: range(5) for name in ("240p", "480p", "720p", "audio-en")}
+    growing = plan_publication(an_asset(plan, stored={**everything, "audio-en-surround": ()}), PublicationPolicy())
+    whole = plan_publication(an_asset(plan, stored={**everything, "audio-en-surround": range(5)}), PublicationPolicy())
+    assert growing is not None
+    assert whole is not None
+    assert ([each.name for each in growing.audio], growing.complete) == (["audio-en"], False)
+    assert len(growing.audio[0].segments) == 5
+    assert ([each.name for each in whole.audio], whole.complete) == (["audio-en", "audio-en-surround"], True)
