@@ -30,6 +30,8 @@ from upload_api.bringing import Bringer, bringing_routes
 from upload_api.counting import CountRequests
 from upload_api.drain import Drain
 from upload_api.events import LISTENING_S, EventFeed, event_stream
+from upload_api.ietf import protocol as ietf_protocol
+from upload_api.ietf.routes import IetfApp
 from upload_api.imports.fetching import Fetcher
 from upload_api.imports.guard import parse_networks
 from upload_api.imports.importer import Importer, import_policy
@@ -74,6 +76,7 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     )
     uploads = TusService(settings, ports, threads, drain, metrics)
     tus = TusApp(settings, uploads)
+    ietf = IetfApp(settings, uploads)
     networks = parse_networks(settings.import_networks)
     importer = Importer(uploads, ports, threads, drain, Fetcher(networks), import_policy(settings))
 
@@ -104,14 +107,16 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-        allow_headers=list(REQUEST_FIELDS),
-        expose_headers=list(RESPONSE_FIELDS),
+        allow_headers=[*REQUEST_FIELDS, *ietf_protocol.REQUEST_FIELDS],
+        expose_headers=[*RESPONSE_FIELDS, *ietf_protocol.RESPONSE_FIELDS],
         max_age=86400,
     )
     app.add_middleware(CountRequests, metrics=metrics)
     install_problems(app)
     for path in ("/files", "/files/", "/files/{upload_id}"):
         app.router.routes.append(Route(path, tus, name="tus", include_in_schema=False))
+    for path in ("/uploads", "/uploads/{upload_id}"):
+        app.router.routes.append(Route(path, ietf, name="uploads", include_in_schema=False))
     app.include_router(video_routes(settings, ports))
     bringer = Bringer(settings, uploads, importer, networks)
     app.include_router(bringing_routes(settings, ports, threads, bringer))

@@ -17,6 +17,12 @@ class WrongContentType(InvalidRequest):
     code = "wrong_content_type"
 
 
+class InconsistentLength(InvalidRequest):
+    """The lengths that were told of this upload contradict each other."""
+
+    code = "inconsistent_upload_length"
+
+
 class MethodNotAllowed(InvalidRequest):
     """This resource does not know that method."""
 

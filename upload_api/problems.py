@@ -22,6 +22,7 @@ from upload_api.errors import (
     ChecksumMismatch,
     ForeignOrigin,
     ImportRefused,
+    InconsistentLength,
     MethodNotAllowed,
     MissingScope,
     NotMedia,
@@ -46,6 +47,7 @@ STATUSES: dict[type[FishladderError], int] = {
     WrongContentType: 415,
     ChecksumMismatch: 460,
     MethodNotAllowed: 405,
+    InconsistentLength: 400,
     errors.TooLarge: 413,
     errors.NotAllowed: 403,
     errors.GrantExpired: 403,
@@ -93,12 +95,13 @@ class Problem:
     detail: str
     facts: dict[str, Any]
     fields: tuple[tuple[str, str], ...] = ()
+    type: str = "about:blank"
 
     def body(self) -> bytes:
         return json.dumps(
             {
                 **self.facts,
-                "type": "about:blank",
+                "type": self.type,
                 "title": phrase(self.status),
                 "status": self.status,
                 "code": self.code,

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from starlette.types import Scope
 
 from upload_api.urls import Asked
 
 TRAILERS = "fishladder.trailers"
 """Our extension of the ASGI scope: a list that is whole once the body has ended."""
+
+
+INTERIM = "fishladder.interim"
+"""Another one: sends an answer before the answer (1xx)."""
+Interim = Callable[[int, Sequence[tuple[str, str]]], None]
+
+
+def interim_of(scope: Scope) -> Interim:
+    """What sends status and fields ahead of the answer, where the server that runs us can; else it does nothing."""
+    send: Interim | None = scope.get("extensions", {}).get(INTERIM)
+    return send or (lambda _status, _fields: None)
 
 
 def request_fields(scope: Scope) -> dict[str, str]:

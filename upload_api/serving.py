@@ -7,6 +7,7 @@
   all bytes that reached us before a break are kept.
 - uvicorn appends trailer fields to the header fields, where they could pose as some. Here they have a list of their
   own, `requests.TRAILERS`, by which the app knows that it may announce checksum-trailer.
+- There may be answers before the answer, which ASGI cannot say: `requests.INTERIM` sends them.
 - Proxy fields are ours to judge (`urls`), so uvicorn's own handling of them is off.
 - On a signal uvicorn waits for requests to end; an upload may last hours. `serve` therefore begins the app's drain
   first: writers stop, store what they have and answer, event streams end.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from functools import partial
 from types import FrameType
 
@@ -25,10 +27,11 @@ from fastapi import FastAPI
 from uvicorn._types import ASGIReceiveCallable, ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from upload_api.requests import TRAILERS
+from upload_api.requests import INTERIM, TRAILERS
 from upload_api.settings import UploadApiSettings
 
 MAX_TRAILERS = 16
+INTERIM_PHRASES = {104: "Upload Resumption Supported"}
 
 
 class KeepsWhatArrived(HttpToolsProtocol):
@@ -50,11 +53,21 @@ class KeepsWhatArrived(HttpToolsProtocol):
         self._trailers = []
         self.scope["extensions"] = {TRAILERS: self._trailers}  # type: ignore[dict-item]  # one of ours
         super().on_headers_complete()
+        if self.cycle is not before and self.scope["http_version"] == "1.1":
+            self.scope["extensions"][INTERIM] = partial(send_interim, self.cycle)  # type: ignore[assignment]
         if self.cycle is not before:
             # The app's task was only scheduled: it will be given this `receive`.
             self.cycle.receive = partial(  # type: ignore[method-assign]  # one request's own, not the class's
                 receive_before_disconnect, self.cycle, self.cycle.receive
             )
+
+
+def send_interim(cycle: RequestResponseCycle, status: int, fields: Sequence[tuple[str, str]]) -> None:
+    """An answer before the answer. The app of a cycle only runs once all answers before are sent, so this is in turn."""
+    if cycle.response_started or cycle.disconnected or cycle.transport.is_closing():
+        return
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in fields)
+    cycle.transport.write(f"HTTP/1.1 {status} {INTERIM_PHRASES.get(status, '')}\r\n{lines}\r\n".encode("latin-1"))
 
 
 async def receive_before_disconnect(cycle: RequestResponseCycle, receive: ASGIReceiveCallable) -> ASGIReceiveEvent:

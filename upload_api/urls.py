@@ -39,6 +39,10 @@ class Urls:
     def upload(self, upload: UploadId) -> str:
         return f"{self.public}/files/{upload}"
 
+    def resumable(self, upload: UploadId) -> str:
+        """The same upload in the IETF's dialect."""
+        return f"{self.public}/uploads/{upload}"
+
     def watch(self, video: VideoId) -> str:
         return f"{self.public}/watch/{video}"
 

@@ -1,6 +1,6 @@
 """The gate: every request is judged here, by its head alone, before anything reads its body.
 
-tus requests are only marked: `TusApp` answers them in its own way, after it has checked the version. All others are
+Requests of uploads are only marked: `TusApp` and `IetfApp` answer them in their own way, after they have checked the version. All others are
 answered here if they may not pass.
 """
 
@@ -18,7 +18,7 @@ from storage.errors import FishladderError, TooLarge
 from upload_api.auth.doorkeeper import Doorkeeper
 from upload_api.auth.principal import CALLER, Principal
 from upload_api.auth.rates import Kind, RateLimiter
-from upload_api.auth.rules import CAPABILITY, OPEN, Door, Need, needed, video_of
+from upload_api.auth.rules import CAPABILITY, OPEN, UPLOAD_PLACES, Door, Need, needed, video_of
 from upload_api.errors import NotSignedIn
 from upload_api.problems import problem_of
 from upload_api.requests import asked_by, request_fields
@@ -59,15 +59,16 @@ class Gate:
             await self._app(scope, receive, send)
             return
         fields, path = request_fields(scope), scope["path"]
-        of_tus = path.strip("/").split("/")[0] == "files"
+        place = path.strip("/").split("/")[0]
+        of_tus, of_uploads = place == "files", place in UPLOAD_PLACES
         method = effective_method(scope["method"], fields) if of_tus else scope["method"]
         need = needed(method, path)
         try:
             scope[CALLER] = await self._admitted(scope, fields, method, need)
-            if not of_tus:
+            if not of_uploads:
                 receive = _limited(receive, fields, _body_limit(method, path, need))
         except FishladderError as error:
-            if not of_tus:
+            if not of_uploads:
                 await _refuse(scope, receive, send, fields, need, error)
                 return
             scope[CALLER] = error

@@ -29,6 +29,8 @@ OPEN = Need(door=Door.OPEN)
 CAPABILITY = Need(door=Door.CAPABILITY)
 PAGE = Need(door=Door.PAGE)
 
+UPLOAD_PLACES = frozenset({"files", "uploads"})
+"""The same uploads in two dialects: tus, and the IETF's."""
 _OPEN_PLACES = frozenset({"healthz", "readyz", "metrics", "docs", "openapi.json", "signin", "oembed", "favicon.ico"})
 _OPEN_FOLDERS = frozenset({"assets", "watch", "embed"})
 """A share page shows what anybody with its link may see; it asks the catalogue, not the key."""
@@ -43,9 +45,9 @@ def needed(method: str, path: str) -> Need:
             return OPEN
         case [folder, _, *_] if folder in _OPEN_FOLDERS:
             return OPEN
-        case ["files"]:
+        case [place] if place in UPLOAD_PLACES:
             return Need(door=Door.KEY, scope=Scope.UPLOAD)
-        case ["files", _]:
+        case [place, _] if place in UPLOAD_PLACES:
             return CAPABILITY
         case ["api", version, *steps] if version.startswith("v"):
             return _of_api(method, steps)

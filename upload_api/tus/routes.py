@@ -69,7 +69,7 @@ class TusApp:
             log.exception("tus_request_broke", method=method)
             answer = _refusal(method, internal_problem())
         if not body.disconnected:
-            await _send(send, answer, scope["method"], fields, body)
+            await send_answer(send, answer, scope["method"], fields, body, (("Tus-Resumable", VERSION),))
 
     async def _collection(self, scope: Scope, method: str, fields: RequestFields, body: Body) -> Answer:
         check_method(method, COLLECTION_METHODS)
@@ -126,12 +126,14 @@ def _refusal(method: str, problem: Problem) -> Answer:
 HEAD_TRY_AGAIN = frozenset({409, 429, 500, 503, 507})
 
 
-async def _send(send: Send, answer: Answer, actual_method: str, fields: RequestFields, body: Body) -> None:
-    """``answer``, and the end of a body that was not read: the connection closes after it, but not before the client
+async def send_answer(
+    send: Send, answer: Answer, actual_method: str, fields: RequestFields, body: Body, always: Fields
+) -> None:
+    """``answer``, with the fields that its dialect ``always`` sends, and the end of a body that was not read: the connection closes after it, but not before the client
     could read why."""
     unread = not body.ended and _has_body(fields)
     content = b"" if actual_method == "HEAD" else answer.body
-    headers = [*answer.fields, ("Tus-Resumable", VERSION)]
+    headers = [*answer.fields, *always]
     if answer.status != 204:
         headers.append(("Content-Length", str(len(content))))
     if unread:

@@ -258,6 +258,10 @@ class TusService:
         except UploadClosed:
             return await self.standing(upload_id)
 
+    async def known(self, upload_id: UploadId) -> Upload:
+        """As it is on record. Raises `NotFound`, `UploadTerminated`."""
+        return await self._standing(upload_id)
+
     async def state_of(self, upload_id: UploadId) -> str:
         """As it is on record; nobody is asked to let go."""
         return (await self._threads.catalogue(self._ports.catalogue.upload, upload_id)).state
