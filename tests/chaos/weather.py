@@ -7,39 +7,45 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from storage.audit import FindingKind
+from storage.blobs import BlobStore
+from storage.blobs.s3 import S3Blobs
 from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.schema import migrate
+from storage.errors import Unavailable
 from storage.ids import VideoId
 from storage.jobs import JobState
-from storage.keys import source_key
-from storage.lifecycle import VideoState
-from tests.chaos.worker import LEASE_MS, open_store
-from tests.fair_simulation import percentile
+from tests.chaos.fleet import Deck, Fleet
+from tests.chaos.report import Report, begun, judge
+from tests.chaos.worker import full_disk, open_store
 from tests.faults import Fault, FaultProxy, through, unix_socket
-from tests.services import postgres, seaweedfs
-from tests.workshop import an_uploaded_video
-from workers.audit import audit
+from tests.services import Postgres, mortal_postgres, seaweedfs
+from tests.workshop import an_upload_of
+from workers.ffmpeg.process import find_tools
 
-ROOT = Path(__file__).parents[2]
 KILLS = ("SIGKILL", "SIGSTOP", "SIGTERM")
+DATABASE_FAULTS = (Fault.CUT, Fault.SILENT, Fault.REFUSE, Fault.DEAF, Fault.SLOW)
+STORE_FAULTS = tuple(fault for fault in Fault if fault is not Fault.NONE)
+CLOCKS = ("+1h", "-1h", "+0")
+LONGEST_CALM_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """``every_s``: about how often something happens; ``storm_s``: for how long, then the weather is fair."""
+    """``every_s``: about how often something happens; ``storm_s``: for how long, then the weather is fair. The storm goes
+    on until everything that may happen has happened once: for that, more videos come in if need be.
+
+    ``film``: a file that is really encoded, in place of made-up results. ``outages``: PostgreSQL is killed, the disk of a
+    local store is full. ``clocks``: workers' clocks jump by an hour."""
 
     videos: int = 20
     workers: int = 3
@@ -48,228 +54,250 @@ class Weather:
     database: str = "sqlite"
     store: str = "local"
     kills: bool = True
+    outages: bool = False
+    clocks: bool = False
+    film: Path | None = None
     storm_s: float = 60.0
-    patience_s: float = 240.0
+    patience_s: float = 600.0
 
 
-@dataclass(slots=True, kw_only=True)
-class Report:
-    jobs: int = 0
-    kills: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-    lost: int = 0
-    committed_twice: int = 0
-    re_executed: int = 0
-    recoveries_s: list[float] = field(default_factory=list)
-    manifests: dict[str, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
+@dataclass(slots=True)
+class Hazard:
+    """Something that can happen in several ways. ``strike`` returns whether it could; ``calm`` ends it."""
 
-    def line(self) -> str:
-        """In the form of docs/benchmarks.md."""
-        total = sum(self.kills.values())
-        by_kind = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
-        faults = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
-        p99 = f"{percentile(self.recoveries_s, 0.99):.1f} s" if self.recoveries_s else "–"
-        return (
-            f"{self.jobs} jobs, {total} kills ({by_kind}), faults ({faults or 'none'}), lost {self.lost}, committed twice"
-            f" {self.committed_twice}, re-executed {self.re_executed}, p99 recovery {p99}, {self.seconds:.0f} s"
+    name: str
+    deck: Deck
+    strike: Callable[[str], bool]
+    calm: Callable[[], None] = field(default=lambda: None)
+    calm_at_s: float | None = None
+
+
+class Run:
+    """A run under way: what it has started, and what may happen to it."""
+
+    def __init__(self, weather: Weather, folder: Path) -> None:
+        self.weather = weather
+        self.folder = folder
+        self.faults: Counter[str] = Counter()
+        self.hazards: list[Hazard] = []
+        self.videos: list[VideoId] = []
+        self.fleet: Fleet
+        self.catalogue: SqlCatalogue
+        self.blobs: BlobStore
+        self._seeded = random.Random(weather.seed + 1)
+
+    def prepare(self, stack: ExitStack) -> None:
+        direct = {**os.environ, "LADDER_TEST_FOLDER": str(self.folder)}
+        if self.weather.film is not None:
+            direct["LADDER_TEST_FILMS"] = "1"
+        theirs = dict(direct)
+        ours = self._database(stack, theirs)
+        self._store(stack, direct, theirs)
+        self.catalogue = SqlCatalogue.open(ours)
+        stack.callback(self.catalogue.close)
+        self.blobs = open_store(direct)
+        if isinstance(self.blobs, S3Blobs):
+            self.blobs.ensure_bucket()
+        self.fleet = Fleet(
+            self.weather.workers,
+            theirs,
+            self.folder,
+            holders=self._holders,
+            seed=self.weather.seed,
+            clocks=self.weather.clocks,
         )
+        stack.callback(self.fleet.end)
+        if self.weather.kills:
+            self._hazard("worker", KILLS, self.fleet.strike)
+        if self.weather.clocks:
+            self._hazard("clock", CLOCKS, self._change_a_clock)
+        for _ in range(self.weather.videos):
+            self.add_video()
 
+    def add_video(self) -> None:
+        body = b"film" if self.weather.film is None else self.weather.film.read_bytes()
+        self.videos.append(an_upload_of(body, self.catalogue, self.blobs))
 
-class Fleet:
-    """Worker processes, replaced as they fall."""
+    def weather_passes(self) -> bool:
+        """Until everything is done; False if it is not in time."""
+        storm_ends = time.monotonic() + self.weather.storm_s
+        deadline = time.monotonic() + self.weather.patience_s
+        next_at = time.monotonic()
+        while time.monotonic() < deadline:
+            self.fleet.tend()
+            now = time.monotonic()
+            for hazard in self.hazards:
+                if hazard.calm_at_s is not None and now >= hazard.calm_at_s:
+                    hazard.calm_at_s = None
+                    hazard.calm()
+            waits = [hazard for hazard in self.hazards if not hazard.deck.all_were_dealt]
+            stormy = bool(waits) or now < storm_ends
+            if stormy and now >= next_at and self._strike(waits or self.hazards):
+                next_at = now + self._seeded.uniform(0.5, 1.5) * self.weather.every_s
+            if not stormy and self.weather.clocks:
+                # On SQLite, times may lie an hour ahead by now: all are due when everybody's clock is beyond them.
+                self.fleet.set_clocks("+3h")
+            if self._is_done():
+                if not waits:
+                    return True
+                self.add_video()
+            time.sleep(0.1)
+        return False
 
-    def __init__(self, weather: Weather, environment: dict[str, str], folder: Path, report: Report) -> None:
-        self._weather = weather
-        self._environment = environment
-        self._log = (folder / "workers.log").open("ab")
-        self._report = report
-        self._seeded = random.Random(weather.seed)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._frozen: list[tuple[float, subprocess.Popen[bytes]]] = []
-        self.killed_at: dict[int, float] = {}  # by process id
+    def calm(self) -> None:
+        for hazard in self.hazards:
+            hazard.calm()
 
-    def tend(self) -> None:
-        """Replace the fallen, thaw the frozen."""
-        now = time.monotonic()
-        for due, process in list(self._frozen):
-            if now >= due:
-                process.send_signal(signal.SIGCONT)
-                self._frozen.remove((due, process))
-        self._processes = [one for one in self._processes if one.poll() is None]
-        while len(self._processes) < self._weather.workers:
-            self._processes.append(self._start())
+    def _strike(self, among: list[Hazard]) -> bool:
+        able = [hazard for hazard in among if hazard.calm_at_s is None]
+        if not able:
+            return False
+        hazard = self._seeded.choice(able)
+        kind = hazard.deck.peek()
+        if not hazard.strike(kind):
+            return False
+        hazard.deck.deal()
+        hazard.calm_at_s = time.monotonic() + self._seeded.uniform(0.3, LONGEST_CALM_S)
+        if hazard.name != "worker":
+            self.faults[f"{hazard.name} {kind}"] += 1
+        return True
 
-    def strike(self) -> None:
-        frozen = {process.pid for _, process in self._frozen}
-        awake = [one for one in self._processes if one.pid not in frozen]
-        if not awake:
+    def _holders(self) -> set[int]:
+        leased = {(job.id, job.token) for job in self.catalogue.jobs(state=JobState.LEASED)}
+        return {pid for pid, job, token in begun(self.folder) if (job, token) in leased}
+
+    def _is_done(self) -> bool:
+        try:
+            states = {state for state, _ in self.catalogue.job_counts()}
+        except Unavailable:
+            return False
+        return not states & {JobState.READY, JobState.LEASED}
+
+    # --- what may happen ---------------------------------------------------------------------------------------------
+
+    def _hazard(
+        self, name: str, kinds: tuple[str, ...], strike: Callable[[str], bool], calm: Callable[[], None] = lambda: None
+    ) -> None:
+        self.hazards.append(Hazard(name, Deck(kinds, self.weather.seed + len(self.hazards)), strike, calm))
+
+    def _database(self, stack: ExitStack, theirs: dict[str, str]) -> str:
+        """The URL for us; workers get theirs, through a proxy."""
+        if self.weather.database == "sqlite":
+            url = theirs["LADDER_TEST_DATABASE"] = f"sqlite:///{self.folder / 'catalogue.sqlite3'}"
+            migrate(url)
+            return url
+        server = stack.enter_context(mortal_postgres(self.folder / "postgres"))
+        migrate(server.url)
+        proxy = stack.enter_context(FaultProxy(unix_socket(server.url)))
+        theirs["LADDER_TEST_DATABASE"] = through(server.url, proxy)
+        self._faulty("database", proxy, DATABASE_FAULTS)
+        if self.weather.outages:
+            self._hazard("PostgreSQL", ("killed",), lambda _: _killed(server), server.start)
+        return server.url
+
+    def _store(self, stack: ExitStack, direct: dict[str, str], theirs: dict[str, str]) -> None:
+        if self.weather.store == "local":
+            if self.weather.outages:
+                full = full_disk(self.folder)
+                self._hazard("disk", ("full",), lambda _: full.touch() is None, lambda: full.unlink(missing_ok=True))
             return
-        victim, kind = self._seeded.choice(awake), self._seeded.choice(KILLS)
-        self._report.kills[kind] += 1
-        self.killed_at[victim.pid] = time.time()
-        victim.send_signal(getattr(signal, kind))
-        if kind == "SIGSTOP":  # past its lease: it wakes up as a zombie
-            self._frozen.append((time.monotonic() + 1.5 * LEASE_MS / 1000, victim))
+        endpoint = stack.enter_context(seaweedfs(self.folder / "weed"))
+        proxy = stack.enter_context(FaultProxy(("127.0.0.1", int(endpoint.url.rpartition(":")[2]))))
+        credentials = f"{endpoint.access_key} {endpoint.secret_key}"
+        direct["LADDER_TEST_S3"] = f"{endpoint.url} {credentials}"
+        theirs["LADDER_TEST_S3"] = f"http://127.0.0.1:{proxy.port} {credentials}"
+        self._faulty("store", proxy, STORE_FAULTS)
 
-    def end(self) -> None:
-        for process in self._processes:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._log.close()
+    def _faulty(self, name: str, proxy: FaultProxy, faults: tuple[Fault, ...]) -> None:
+        def strike(fault: str) -> bool:
+            proxy.fault = Fault(fault)
+            return True
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.chaos.worker"]
-        return subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=self._log, stderr=subprocess.STDOUT)
+        def calm() -> None:
+            proxy.fault = Fault.NONE
+            proxy.hang_up()
+
+        self._hazard(name, faults, strike, calm)
+
+    def _change_a_clock(self, offset: str) -> bool:
+        self.fleet.change_a_clock(offset)
+        return True
 
 
-@contextmanager
-def database(weather: Weather, folder: Path, stack: ExitStack) -> Iterator[tuple[str, str, FaultProxy | None]]:
-    """(URL for us, URL for workers, proxy between them and it)."""
-    if weather.database == "sqlite":
-        url = f"sqlite:///{folder / 'catalogue.sqlite3'}"
-        migrate(url)
-        yield url, url, None
-        return
-    url = stack.enter_context(postgres(folder / "postgres"))
-    migrate(url)
-    proxy = stack.enter_context(FaultProxy(unix_socket(url)))
-    yield url, through(url, proxy), proxy
+def _killed(server: Postgres) -> bool:
+    server.kill()
+    return True
 
 
 def run(weather: Weather, folder: Path) -> Report:
     report = Report()
-    seeded = random.Random(weather.seed + 1)
     began = time.monotonic()
+    under_way = Run(weather, folder)
     with ExitStack() as stack:
-        ours, theirs, database_proxy = stack.enter_context(database(weather, folder, stack))
-        environment = {**os.environ, "LADDER_TEST_FOLDER": str(folder), "LADDER_TEST_DATABASE": theirs}
-        direct = dict(environment)
-        proxies: list[tuple[str, FaultProxy, tuple[Fault, ...]]] = []
-        if database_proxy is not None:
-            proxies.append(
-                ("database", database_proxy, (Fault.CUT, Fault.SILENT, Fault.REFUSE, Fault.DEAF, Fault.SLOW))
-            )
-        if weather.store == "s3":
-            endpoint = stack.enter_context(seaweedfs(folder / "weed"))
-            port = int(endpoint.url.rpartition(":")[2])
-            proxy = stack.enter_context(FaultProxy(("127.0.0.1", port)))
-            credentials = f"{endpoint.access_key} {endpoint.secret_key}"
-            environment["LADDER_TEST_S3"] = f"http://127.0.0.1:{proxy.port} {credentials}"
-            direct["LADDER_TEST_S3"] = f"{endpoint.url} {credentials}"
-            proxies.append(("store", proxy, tuple(Fault)[1:]))
-        blobs = open_store(direct)
-        if weather.store == "s3":
-            make_bucket(blobs)
-        catalogue = SqlCatalogue.open(ours)
-        stack.callback(catalogue.close)
-        videos = [an_uploaded_video(catalogue) for _ in range(weather.videos)]
-        for video in videos:
-            blobs.put(source_key(video), b"film")
-        fleet = Fleet(weather, environment, folder, report)
-        stack.callback(fleet.end)
-        _storm(weather, fleet, proxies, catalogue, seeded, report, len(videos))
-        fleet.end()
-        _judge(catalogue, blobs, videos, folder, fleet, report)
+        under_way.prepare(stack)
+        if not under_way.weather_passes():
+            report.problems.append("not done in time")
+        under_way.calm()
+        under_way.fleet.end()
+        report.kills, report.faults = under_way.fleet.kills, under_way.faults
+        judge(
+            report,
+            under_way.catalogue,
+            under_way.blobs,
+            under_way.videos,
+            folder,
+            under_way.fleet.killed_at_s,
+        )
     report.seconds = time.monotonic() - began
     return report
 
 
-def make_bucket(blobs: object) -> None:
-    blobs.ensure_bucket()  # type: ignore[attr-defined]
+def compared(weather: Weather, folder: Path) -> Report:
+    """`run`, and its results held against those of a run without any disturbance."""
+    fair = replace(weather, videos=1, kills=False, outages=False, clocks=False, database="sqlite", store="local")
+    for name in ("fair", "storm"):
+        (folder / name).mkdir()
+    undisturbed = run(replace(fair, storm_s=0), folder / "fair")
+    report = run(weather, folder / "storm")
+    report.problems += [f"in fair weather: {problem}" for problem in undisturbed.problems]
+    report.problems += [f"not the same bytes: {name}" for name in report.differences(undisturbed)]
+    return report
 
 
-def _storm(
-    weather: Weather,
-    fleet: Fleet,
-    proxies: list[tuple[str, FaultProxy, tuple[Fault, ...]]],
-    catalogue: SqlCatalogue,
-    seeded: random.Random,
-    report: Report,
-    videos: int,
-) -> None:
-    storm_ends = time.monotonic() + weather.storm_s
-    deadline = time.monotonic() + weather.patience_s
-    next_at = time.monotonic() + 2.0
-    calm_at = 0.0
-    while time.monotonic() < deadline:
-        fleet.tend()
-        now = time.monotonic()
-        if now >= calm_at:
-            for _, proxy, _ in proxies:
-                if proxy.fault is not Fault.NONE:
-                    proxy.fault = Fault.NONE
-                    proxy.hang_up()
-        if next_at <= now < storm_ends:
-            next_at = now + seeded.uniform(0.5, 1.5) * weather.every_s
-            if proxies and seeded.random() < 0.5:
-                name, proxy, faults = seeded.choice(proxies)
-                proxy.fault = seeded.choice(faults)
-                report.faults[f"{name} {proxy.fault}"] += 1
-                calm_at = now + seeded.uniform(0.3, 2.0)
-            elif weather.kills:
-                fleet.strike()
-        if not any(state in (JobState.READY, JobState.LEASED) for state, _ in catalogue.job_counts()):
-            return
-        time.sleep(0.1)
-    report.problems.append("not done in time")
-
-
-def _judge(
-    catalogue: SqlCatalogue, blobs: object, videos: list[VideoId], folder: Path, fleet: Fleet, report: Report
-) -> None:
-    jobs = catalogue.jobs(limit=10**6)
-    report.jobs = len(jobs)
-    unfinished = [video for video in videos if catalogue.video(video).state is not VideoState.READY]
-    found = audit(catalogue, blobs, grace_ms=0)  # type: ignore[arg-type]
-    report.lost = len(unfinished) + len(found.of(FindingKind.LOST, FindingKind.STUCK))
-    report.problems += [it.sentence for it in found.of(FindingKind.LOST, FindingKind.STUCK, FindingKind.DOUBLED)]
-    report.problems += [
-        f"{video} is {catalogue.video(video).state}: {catalogue.video(video).reason}" for video in unfinished
-    ]
-    began: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
-    committed: Counter[str] = Counter()
-    for line in (folder / "ledger").read_text().splitlines():
-        at_ms, pid, what, *rest = line.split()
-        if what == "began":
-            began[rest[0]].append((int(at_ms) / 1000, int(pid)))
-        elif what == "committed":
-            committed[rest[0]] += 1
-    report.committed_twice = sum(count > 1 for count in committed.values())
-    report.re_executed = sum(len(its) - 1 for its in began.values())
-    for its in began.values():
-        for (_, pid), (again, _) in pairwise(its):
-            if pid in fleet.killed_at and again > fleet.killed_at[pid]:
-                report.recoveries_s.append(again - fleet.killed_at[pid])
-    for number, video in enumerate(videos):
-        asset = catalogue.asset(catalogue.video(video).asset)
-        for name in asset.names:
-            body = blobs.get(name.key)  # type: ignore[attr-defined]
-            report.manifests[f"{number}/{name.name}"] = body.decode("latin-1")
-    scratch = folder / "scratch" / "jobs"
-    report.problems += [f"scratch left: {left.name}" for left in scratch.glob("*") if not fleet.killed_at]
+def make_film(path: Path) -> Path:
+    """Half a minute of a small test picture with a sound: three chunks and two rungs."""
+    argv = [str(find_tools().ffmpeg), "-loglevel", "error"]
+    argv += ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=30"]
+    argv += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=30"]
+    argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
+    subprocess.run(argv, check=True)
+    return path
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=int, default=300)
+    parser.add_argument("--videos", type=int, default=350)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")
+    parser.add_argument("--outages", action="store_true", help="PostgreSQL is killed, the disk is full")
+    parser.add_argument("--clocks", action="store_true", help="Workers' clocks jump by an hour (libfaketime)")
+    parser.add_argument(
+        "--film", type=Path, help="A film to be encoded, in place of made-up results; made: a test picture"
+    )
     parser.add_argument("--storm", type=float, default=900, dest="storm_s")
-    parser.add_argument("--patience", type=float, default=1800, dest="patience_s")
-    weather = Weather(**vars(parser.parse_args()))
+    parser.add_argument("--patience", type=float, default=3600, dest="patience_s")
+    parser.add_argument("--keep", type=Path, help="Leave everything in this folder")
+    options = vars(parser.parse_args())
+    keep = options.pop("keep")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        report = run(weather, Path(folder))
+        if keep is not None:
+            keep.mkdir(parents=True)
+        if options["film"] == Path("made"):
+            options["film"] = make_film(Path(folder) / "film.mp4")
+        report = compared(Weather(**options), keep or Path(folder))
     print(report.line())
     for problem in report.problems[:20]:
         print(f"  {problem}")
