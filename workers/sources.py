@@ -1,7 +1,8 @@
 """Local copies of sources: one per machine, however many processes work on the video.
 
 Of a file whose index says where its samples lie, a copy holds only what tools were to read so far: its index is fetched
-once, and every chunk adds its own ranges. Of any other file a copy is whole.
+once, and every chunk adds its own ranges. Of a long file that is read from its start to its end, a copy may hold its
+beginning, for what plays first. Of any other file a copy is whole.
 
 A finished copy is locked (shared) by every process that was given it lately, so that making room never takes a file
 away from under a tool that is about to open it. Locks are the operating system's: they end with their process.
@@ -38,16 +39,28 @@ KNOWN = 4
 """How many indexes a process keeps in memory: that of half a day of film is some 20 MB."""
 SMALL_BYTES = 4 * 1024 * 1024
 """A file up to this size is one read anyway."""
+SOON_BYTES = 64 * 1024 * 1024
+"""A file without an index up to this size is read before anybody would miss it."""
+END_BYTES = 4 * 1024 * 1024
+"""What is kept of the end of a file without an index, beside its beginning: there it stands how long it is."""
+READ_ON = frozenset({"matroska", "mpegts", "flv", "mov"})
+"""Demuxers that read from the start on without asking for what lies behind; ``mov``: in fragments."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A local copy at ``path``. ``index``: of a copy that holds only a part of the file; None: the copy is whole."""
+    """A local copy at ``path``. ``index``: of a copy that holds parts of the file. ``first_bytes``: of one that holds so
+    much of its beginning, and its end. Neither: the copy is whole."""
 
     path: Path
     read_bytes: int = 0
     index: Mp4Index | None = None
+    first_bytes: int | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self.index is None and self.first_bytes is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +69,7 @@ class _Header:
 
     index: Mp4Index | None
     ranges: tuple[ByteRange, ...]
+    demuxer: str | None
 
 
 class SourceCache:
@@ -91,7 +105,7 @@ class SourceCache:
     def _part(self, key: str, path: Path, reads: Reads) -> Fetched | None:
         """The part of ``key`` at ``path``, with what was missing of ``reads``; None if it has to be whole. In its gate."""
         size = self._blobs.head(key).size_bytes
-        if size <= SMALL_BYTES or (key in self._headers and self._headers[key].index is None):
+        if size <= SMALL_BYTES:
             return None
         if not self._hold(path):
             note_of(path).unlink(missing_ok=True)
@@ -99,10 +113,16 @@ class SourceCache:
             self._hold(path)
         copy = SparseCopy(self._blobs, key, path, size)
         header = self._header(key, copy, size)
-        index = header.index
-        if index is None or any(track >= len(index.tracks) for track in reads.tracks):
+        index, first_bytes = header.index, None
+        if index is None:
+            first_bytes = _beginning_of(size, header, reads)
+            if first_bytes is None:
+                return None
+            ranges = merged([*header.ranges, (0, first_bytes), (size - END_BYTES, size)])
+        elif any(track >= len(index.tracks) for track in reads.tracks):
             return None
-        ranges = merged([*header.ranges, *plan_reads(index, reads)])
+        else:
+            ranges = merged([*header.ranges, *plan_reads(index, reads)])
         self._make_room(size_of(missing(ranges, copy.have)))
         copy.ensure(*ranges)
         os.utime(path)
@@ -114,7 +134,7 @@ class SourceCache:
             held_bytes=size_of(copy.have),
             size_bytes=size,
         )
-        return Fetched(path=path, read_bytes=copy.read_bytes, index=index)
+        return Fetched(path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes)
 
     def _header(self, key: str, copy: SparseCopy, size: int) -> _Header:
         with self._mutex:
@@ -137,7 +157,7 @@ class SourceCache:
             return self._blobs.local_path(key)
         name = _name(key)
         path = self._root / f"{name}.source"
-        with self._gate(name):
+        with self._gate(name, "whole"):  # not the gate of parts: what plays first does not wait for all of a film
             if not self._hold(path):
                 self._download(key, path)
                 self._hold(path)
@@ -152,10 +172,11 @@ class SourceCache:
             self._held.clear()
 
     @contextmanager
-    def _gate(self, name: str | None) -> Iterator[None]:
-        """Alone with the copy called ``name`` (None: with the folder of downloads), among all processes of this machine."""
+    def _gate(self, name: str | None, of: str = "part") -> Iterator[None]:
+        """Alone with the copy ``of`` what is called ``name`` (None: with the folder of downloads), among all processes of
+        this machine."""
         self._root.mkdir(parents=True, exist_ok=True)
-        number = f"{int(name[:8], 16) % _GATES:02d}" if name else "loading"
+        number = f"{of}-{int(name[:8], 16) % _GATES:02d}" if name else "loading"
         gate = os.open(self._root / f"gate-{number}", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(gate, fcntl.LOCK_EX)
@@ -239,12 +260,23 @@ def _read_header(copy: SparseCopy, size: int) -> _Header:
         return copy.read(start, stop)
 
     index = None
-    if sniff(read(0, min(size, HEAD_BYTES))) == "mov":
+    demuxer = sniff(read(0, min(size, HEAD_BYTES)))
+    if demuxer == "mov":
         boxes = box_headers(read, size)
         start, stop = boxes.get("moov", (0, 0))
         if 0 < stop - start <= LARGEST_INDEX_BYTES and "moof" not in boxes:
             index = parse_mp4_index(read(start, stop), size)
-    return _Header(index=index, ranges=merged(ranges))
+        elif "moof" not in boxes:
+            demuxer = None  # nobody knows how to read on in this one
+    return _Header(index=index, ranges=merged(ranges), demuxer=demuxer)
+
+
+def _beginning_of(size: int, header: _Header, reads: Reads) -> int | None:
+    """How much of the beginning is fetched for ``reads`` of a file without an index; None: all of it is needed, or soon
+    here."""
+    if reads.first_bytes is None or header.demuxer not in READ_ON or size <= SOON_BYTES:
+        return None
+    return reads.first_bytes if 2 * reads.first_bytes + END_BYTES <= size else None
 
 
 def _name(key: str) -> str:

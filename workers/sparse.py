@@ -94,7 +94,7 @@ def note_of(path: Path) -> Path:
 
 def box_headers(read: Callable[[int, int], bytes], size: int) -> dict[str, ByteRange]:
     """Where the top-level boxes of an ISO media file lie (ISO 14496-12, 4.2), the last of each name; stops where they
-    stop making sense."""
+    stop making sense, and at the first fragment after the header: there may be one for every second of the film."""
     found: dict[str, ByteRange] = {}
     at = 0
     for _ in range(MOST_BOXES):
@@ -109,6 +109,8 @@ def box_headers(read: Callable[[int, int], bytes], size: int) -> dict[str, ByteR
         if length < 8:
             break
         found[header[4:8].decode("latin-1")] = (at, min(at + length, size))
+        if {"moov", "moof"} <= found.keys():
+            break
         at += length
     return found
 

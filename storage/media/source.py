@@ -108,3 +108,5 @@ class Source:
     others: tuple[OtherTrack, ...] = ()
     notes: tuple[Note, ...] = ()
     subtitles: tuple[SubtitleTrack, ...] = ()
+    early_bytes: int | None = None
+    """Of a file without an index, of which only the beginning was looked at: how much of it holds what plays first."""

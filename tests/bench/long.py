@@ -64,7 +64,7 @@ class Memory(threading.Thread):
 
 def _role(command: bytes) -> str | None:
     words = command.decode(errors="replace").split("\0")
-    if "work" in words and "infra" in words:
+    if "celery" in words and "worker" in words:
         return "worker"
     if "serve" in words:
         return words[words.index("serve") + 1]

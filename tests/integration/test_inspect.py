@@ -344,6 +344,6 @@ def test_the_step_hands_over_facts_plan_and_jobs(tools: Tools, make: Callable[..
     assert [rung.name for rung in outcome.video_renditions] == ["240p", "360p"]
     assert outcome.plan.total_frames == 150
     assert [(job.kind, job.lane) for job in outcome.jobs] == [
-        (JobKind.ENCODE, Lane.PLAYABLE), (JobKind.AUDIO, Lane.PLAYABLE), (JobKind.THUMBNAILS, Lane.BULK),
-        (JobKind.ENCODE, Lane.BULK),
+        (JobKind.ENCODE, Lane.PLAYABLE), (JobKind.AUDIO, Lane.PLAYABLE), (JobKind.ENCODE, Lane.PLAYABLE),
+        (JobKind.THUMBNAILS, Lane.BULK),
     ]  # fmt: skip

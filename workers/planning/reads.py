@@ -28,16 +28,21 @@ GAP_BYTES = 64 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
     """What a tool reads of a source: its beginning, and of ``tracks`` the time from ``start`` (None: from the beginning)
-    to ``stop`` (None: to the end), in seconds on the source's own clock. ``keyframes_only``: nothing between them."""
+    to ``stop`` (None: to the end), in seconds on the source's own clock. ``keyframes_only``: nothing between them.
+    ``first_bytes``: where the file has no index, so much of its beginning is known to hold all that; None: not known."""
 
     tracks: tuple[int, ...] = ()
     start: Fraction | None = None
     stop: Fraction | None = None
     keyframes_only: bool = False
+    first_bytes: int | None = None
 
 
-BEGINNING = Reads()
-"""For a look at what the file is."""
+BEGINNINGS = tuple(Reads(first_bytes=megabytes * 1024 * 1024) for megabytes in (8, 64, 512))
+"""For a look at what the file is; the longer ones where a shorter one does not hold enough to start playing."""
+BEGINNING = BEGINNINGS[0]
+EARLY_S = 16
+"""`Source.early_bytes` hold so many seconds."""
 SOUND_BEFORE_S = Fraction(3)
 """Before a piece of sound: its pre-roll, and what decoders need to settle."""
 
@@ -45,10 +50,12 @@ SOUND_BEFORE_S = Fraction(3)
 def chunk_reads(source: Source, video: VideoTrack, plan: EncodePlan, chunk: Chunk, lead: int) -> Reads:
     """For ``chunk`` with a run-up of ``lead`` frames."""
     first = chunk.frames.start - lead
+    stop = chunk.frames.stop / plan.ladder.frame_rate
     return Reads(
         tracks=(video.index,),
         start=source.start + first / plan.ladder.frame_rate if first > 0 else None,
-        stop=source.start + chunk.frames.stop / plan.ladder.frame_rate,
+        stop=source.start + stop,
+        first_bytes=_early(source, stop) if first <= 0 else None,
     )
 
 
@@ -60,7 +67,12 @@ def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) ->
         tracks=(rendition.track_index,),
         start=source.start + start if start > 0 else None,
         stop=source.start + stop,
+        first_bytes=_early(source, stop) if start <= 0 else None,
     )
+
+
+def _early(source: Source, stop: Fraction) -> int | None:
+    return source.early_bytes if stop + AFTER_S <= EARLY_S else None
 
 
 def plan_reads(index: Mp4Index, reads: Reads) -> tuple[ByteRange, ...]:

@@ -48,7 +48,7 @@ def encode(ctx: StepContext) -> Encoded:
     work = _work(ctx)
     outputs = [ctx.scratch / f"{rung.name}.mp4" for rung in work.rungs]
     cpu_ms = 0
-    for lead in run_ups(work.chunk, command.default_lead(work.source, work.plan)):
+    for lead in run_ups(work.chunk, _first_lead(work)):
         run = _run(ctx, work, outputs, lead)
         cpu_ms += run.cpu_ms
         times = _picture_times(ctx.scratch / FRAME_REPORT)
@@ -77,6 +77,13 @@ def run_ups(chunk: Chunk, first: int) -> Iterator[int]:
         yield lead
         lead *= RUN_UP_GROWTH
     yield chunk.frames.start
+
+
+def _first_lead(work: _Work) -> int:
+    """Of a file of which only the beginning is at hand, all is read from the start on: a seek would look elsewhere."""
+    if work.source.early_bytes is not None and work.chunk in work.plan.early_chunks:
+        return work.chunk.frames.start
+    return command.default_lead(work.source, work.plan)
 
 
 def _work(ctx: StepContext) -> _Work:

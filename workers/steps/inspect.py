@@ -21,6 +21,7 @@ from storage.media.mp4_index import Mp4Index
 from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from storage.media.source import Source
 from workers.ffmpeg import probing
+from workers.ffmpeg.beginning_facts import check_beginning
 from workers.ffmpeg.index_facts import with_index
 from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
@@ -28,7 +29,7 @@ from workers.ffmpeg.tools import Limits, Tools
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode, plan_notes
 from workers.planning.policy import DEFAULT_POLICY, Policy
-from workers.planning.reads import BEGINNING
+from workers.planning.reads import BEGINNINGS
 from workers.steps.context import StepContext
 
 log = structlog.get_logger(__name__)
@@ -62,8 +63,10 @@ def inspect(ctx: StepContext, policy: Policy = DEFAULT_POLICY) -> Inspected:
 
 def _source(ctx: StepContext) -> Source:
     """From the index and the beginning where they tell everything. A refusal is only believed of the whole file."""
-    fetched = ctx.reading(BEGINNING)
-    if fetched.index is not None:
+    for beginning in BEGINNINGS:
+        fetched = ctx.reading(beginning)
+        if fetched.whole:
+            break
         try:
             return inspect_file(
                 fetched.path,
@@ -72,10 +75,13 @@ def _source(ctx: StepContext) -> Source:
                 stop=ctx.stop,
                 nice=ctx.nice,
                 index=fetched.index,
+                first_bytes=fetched.first_bytes,
             )
         except Rejected as error:
             log.info("part_not_believed", **ctx.job.log_context(), said=error.sentence)
-    path = ctx.source() if fetched.index is not None else fetched.path
+        if fetched.index is not None:
+            break  # more of the beginning would say no more
+    path = fetched.path if fetched.whole else ctx.source()
     return inspect_file(path, tools=ctx.tools, scratch=ctx.scratch, stop=ctx.stop, nice=ctx.nice)
 
 
@@ -116,16 +122,25 @@ def inspect_file(
     stop: threading.Event | None = None,
     nice: int = 0,
     index: Mp4Index | None = None,
+    first_bytes: int | None = None,
 ) -> Source:
     """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`.
 
     ``index``: of a copy that holds nothing but the header and the beginning. It takes the place of reading all packets.
+    ``first_bytes``: of a copy that holds so much of the beginning and the end, of a file without an index.
     """
     path = path.absolute()  # the tool runs in another folder
     demuxer = _recognised(path)
-    scan_bytes = SCAN_BYTES if index is None else 0
-    report = _probed(path, demuxer, scan_bytes, tools=tools, scratch=scratch, stop=stop, nice=nice)
-    return read_report(report if index is None else with_index(report, index, exact=path.stat().st_size <= SCAN_BYTES))
+    looks = ["--scan-bytes", str(SCAN_BYTES if index is None else 0)]
+    if first_bytes is not None:
+        looks += ["--head-bytes", str(first_bytes)]
+    report = _probed(path, demuxer, looks, tools=tools, scratch=scratch, stop=stop, nice=nice)
+    if index is not None:
+        report = with_index(report, index, exact=path.stat().st_size <= SCAN_BYTES)
+    if first_bytes is None:
+        return read_report(report)
+    check_beginning(report)
+    return replace(read_report(report), early_bytes=report["early_bytes"])
 
 
 def _recognised(path: Path) -> str:
@@ -142,10 +157,10 @@ def _recognised(path: Path) -> str:
 
 
 def _probed(
-    path: Path, demuxer: str, scan_bytes: int, *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
+    path: Path, demuxer: str, looks: list[str], *, tools: Tools, scratch: Path, stop: threading.Event | None, nice: int
 ) -> Mapping[str, Any]:
     argv = [str(tools.python), "-I", "-c", _RUN, str(PROBE.parent)]
-    argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), "--scan-bytes", str(scan_bytes), str(path)]
+    argv += ["--demuxer", demuxer, "--decoders", ",".join(DECODERS), *looks, str(path)]
     reading_s = path.stat().st_size / SLOWEST_READ_BYTES_PER_S
     limits = Limits(wall_s=120 + reading_s, cpu_s=60 + round(reading_s), output_bytes=1024 * 1024)
     run = run_tool(

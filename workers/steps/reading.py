@@ -30,7 +30,7 @@ def run_on_part(ctx: StepContext, reads: Reads, run: Callable[[Path], ToolRun]) 
     """``run(path)`` with a copy of the source that holds what ``reads`` says. Where that copy has holes and the tool
     stumbles over anything, once more with all of the source."""
     fetched = ctx.reading(reads)
-    if fetched.index is None:
+    if fetched.whole:
         return run(fetched.path)
     spent_ms = 0
     try:

@@ -23,6 +23,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--demuxer", required=True)
     parser.add_argument("--decoders", required=True)
     parser.add_argument("--scan-bytes", type=int, required=True)
+    parser.add_argument("--head-bytes", type=int, help="so much of the file is here, and its end; nothing in between")
     parser.add_argument("file", type=Path)
     asked = parser.parse_args(argv)
     av.logging.set_level(None)
@@ -31,6 +32,7 @@ def main(argv: list[str]) -> int:
         demuxer=asked.demuxer,
         decoders=frozenset(asked.decoders.split(",")),
         scan_bytes=asked.scan_bytes,
+        head_bytes=asked.head_bytes,
     )
     json.dump(found, sys.stdout)
     return 0

@@ -35,7 +35,7 @@ def dolby_vision(path: Path, demuxer: str) -> dict[str, int] | None:
     """Profile and base layer of Dolby Vision, from its configuration record in MP4 and Matroska headers."""
     with path.open("rb") as file:
         if demuxer == "mov":
-            header = _movie_header(file, path.stat().st_size)
+            header = movie_header(file, path.stat().st_size)
             found = re.search(rb"dv[cvw]C\x01[\x00-\x0f](?P<record>...)", header, re.DOTALL)
         elif demuxer == "matroska":
             # BlockAddIDExtraData of 24 bytes, behind a BlockAddIDType that spells dvcC or dvvC.
@@ -48,7 +48,8 @@ def dolby_vision(path: Path, demuxer: str) -> dict[str, int] | None:
     return {"profile": bits >> 17, "compatibility": bits >> 4 & 15}
 
 
-def _movie_header(file: BinaryIO, size: int) -> bytes:
+def movie_header(file: BinaryIO, size: int) -> bytes:
+    """The ``moov`` box, header included; empty if there is none."""
     at = 0
     while at + 8 <= size:
         length, name = _box_header(file, at)

@@ -39,7 +39,9 @@ def timing_of(track: Report) -> Timing:
     if not shown_last:
         end = last["last"] + round(1 / (_claimed_rate(track) * tick))
     frame_count = -(-walk["pictures"] // fields) if "scan" in track else track["frames"] or None
-    rate, steady = _rate(walk, frame_count, end - walk["first"], fields)
+    # Pictures and the time that they take are counted over the same part of the film.
+    counted_until = end if frame_count else walk["last"] + walk["interval"]
+    rate, steady = _rate(walk, frame_count, counted_until - walk["first"], fields)
     return Timing(
         start=start * tick,
         end=end * tick,

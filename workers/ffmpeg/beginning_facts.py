@@ -1,0 +1,37 @@
+"""Whether the beginning and the end of a file tell enough about it to start with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from storage.errors import DamagedSource
+from workers.planning.reads import EARLY_S
+
+MOST_TIMES_FASTER = 20
+"""A film whose whole is so many times denser or thinner than its beginning does not have the length that it seems to."""
+
+
+def check_beginning(report: Mapping[str, Any]) -> None:
+    """Raises `DamagedSource` where the report on the beginning and the end of a file is not to be believed: then all of
+    the file has to be read."""
+    if report["error"]:
+        raise DamagedSource("The beginning of this file cannot be read.", detail=report["error"])
+    if not report.get("early_bytes"):
+        raise DamagedSource("The beginning of this file is longer than what was read of it.")
+    for track in report["tracks"]:
+        if track.get("sample", {}).get("from_middle"):
+            raise DamagedSource("The beginning of this file does not decode.")
+        if "head" in track:
+            _check_length(report, track)
+
+
+def _check_length(report: Mapping[str, Any], track: Mapping[str, Any]) -> None:
+    numerator, _, denominator = track["time_base"].partition("/")
+    head, tail = track["head"], track.get("tail")
+    if not tail or head["first"] is None or tail["last"] <= head["last"]:
+        raise DamagedSource("The end of this file does not tell when it ends.")
+    seconds = (tail["last"] - head["first"]) * int(numerator) / int(denominator)
+    expected = report["size_bytes"] / report["early_bytes"] * EARLY_S
+    if not expected / MOST_TIMES_FASTER <= seconds <= expected * MOST_TIMES_FASTER:
+        raise DamagedSource("The end of this file has another clock than its beginning.")
