@@ -43,7 +43,7 @@ def create() -> Application:
     return create_app(
         origin_settings(settings, metrics_folder=_shared_folder()),
         OriginPorts(
-            catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, keys=catalogue, close=catalogue.close
+            catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, keys=catalogue, downloads=catalogue, close=catalogue.close
         ),
     )
 
@@ -57,6 +57,7 @@ def origin_settings(settings: Settings, *, metrics_folder: Path | None = None) -
         metrics_folder=metrics_folder,
         default_visibility=settings.visibility,
         playback_keys=KeyRing.parse(settings.playback_keys),
+        downloads=settings.downloads,
         edge_secret=settings.edge_secret,
         sealing_ring=sealing_ring(settings),
         public_url=settings.origin_url,

@@ -18,7 +18,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from storage.errors import InvalidRequest
-from storage.grants import KeyRing, Visibility
+from storage.grants import Downloads, KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
 from storage.media.encryption import Encryption
 from upload_api.imports.guard import parse_networks
@@ -124,6 +124,10 @@ class Settings:
     )
     playback_keys: tuple[str, ...] = _setting(
         "Keys of playback tokens as id:hexadecimal; the first signs, all are believed", (), secret=True
+    )
+    downloads: Downloads = _setting(
+        "Who may keep a video as a file: never, signed (who has a link that opens downloads), or open (who may play it)",
+        Downloads.SIGNED,
     )
     edge_secret: str = _setting(
         "What edges that check tokens themselves send as Fishladder-Edge; empty: there are none", "", secret=True

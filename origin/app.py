@@ -18,6 +18,7 @@ from origin.access import Access, nothing_here, parse_target
 from origin.content_keys import LICENCE_BYTES, KeyRequest, KeyShelf, key_response, parse_key_request
 from origin.delivery import Delivery
 from origin.disk import DiskCache
+from origin.downloads import DownloadRequest, Downloads, parse_download_request
 from origin.hot import HotAnswers
 from origin.hotpath import HotPath
 from origin.lookup import NameLookup
@@ -50,8 +51,9 @@ from origin.problems import (
 )
 from origin.reports import Reports
 from origin.settings import OriginSettings
-from storage.errors import FishladderError, NotFound
+from storage.errors import Conflict, FishladderError, NotFound
 from storage.ids import VideoId
+from storage.media.encryption import Encryption
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +102,9 @@ class _Origin:
             queue=settings.store_queue,
             disk=DiskCache(disk, settings.disk_cache_bytes) if disk is not None else None,
             gone=hot.forget,
+        )
+        self._downloads = Downloads(
+            ports.downloads, ports.blobs, self._store_threads, at_once=settings.downloads_at_once
         )
         self._shelf = KeyShelf(ports.keys, settings.sealing_ring, self._catalogue_threads)
         self._delivery = Delivery(
@@ -195,6 +200,9 @@ class _Origin:
             return await self._deliver_key(asks_for_key, request, receive), "key"
         if request.method not in ("GET", "HEAD"):
             raise MethodNotAllowed
+        asks_for_file = parse_download_request(request.path)
+        if asks_for_file is not None:
+            return await self._download(asks_for_file, request), "download"
         if request.path.startswith("/v/"):
             response, target = await self._delivery.answer(request)
             if response.status in (200, 206):
@@ -210,6 +218,12 @@ class _Origin:
         published = await self._delivery.authorize(asked.target, request)
         keys = await self._shelf.of(published.asset)
         return key_response(asked, keys, licence_request, self._common)
+
+    async def _download(self, asked: DownloadRequest, request: Request) -> Response:
+        published = await self._delivery.authorize_download(asked.target, request, self._settings.downloads)
+        if asked.rendition is not None and (await self._shelf.of(published.asset)).encryption is not Encryption.NONE:
+            raise Conflict("An encrypted film is not put together as a file.")
+        return await self._downloads.answer(asked, request, self._common)
 
     async def _route_rest(self, request: Request) -> tuple[Response, str]:
         match request.path:

@@ -90,6 +90,9 @@ class SingleFlight(Generic[V]):
     def __init__(self) -> None:
         self._flights: dict[str, asyncio.Task[V]] = {}
 
+    def __len__(self) -> int:
+        return len(self._flights)
+
     async def run(self, key: str, work: Callable[[], Awaitable[V]]) -> V:
         """The result of ``work``, ours or the one under way. It goes on when we are cancelled: others may wait."""
         flight = self._flights.get(key)

@@ -21,7 +21,8 @@ from origin.ranges import ByteRange, if_range_holds, resolve_range
 from origin.views import View, ViewCache, parse_view
 from origin.wishes import Wishes
 from packager.encryption import KEYS_FOLDER
-from storage.errors import NotFound
+from storage.errors import NotAllowed, NotFound
+from storage.grants import Downloads
 from storage.ids import VideoId
 from storage.media.encryption import Encryption
 
@@ -77,6 +78,18 @@ class Delivery:
         if not (self._access.is_open(published.visibility) and scope == "play") and not self._is_edge(request):
             self._access.check(request.token, target.video, request.address, scope)
         return published
+
+    async def authorize_download(self, target: Target, request: Request, rule: Downloads) -> Published:
+        """The same for keeping the video as a file. What an edge may have does not count here: it is not to be cached."""
+        request = replace(request, edge=None)
+        if rule is Downloads.NEVER:
+            raise self._access.refusal()
+        try:
+            return await self.authorize(target, request, "download")
+        except (NotAllowed, NotFound):
+            if rule is not Downloads.OPEN:
+                raise
+        return await self.authorize(target, request)
 
     async def answer(self, request: Request) -> tuple[Response, Target]:
         """Raises `FishladderError`s, to be answered as problems."""

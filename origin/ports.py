@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.blobs import BlobStore
+from storage.catalogue import Asset, Video
 from storage.content_keys import AssetKeys
 from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
@@ -18,6 +19,14 @@ class KeyRows(Protocol):
     """The part of the catalogue that content keys are read from. Blocks."""
 
     def content_keys(self, asset: AssetId) -> AssetKeys: ...
+
+
+class DownloadRows(Protocol):
+    """The part of the catalogue that downloads read. Both calls block."""
+
+    def video(self, video: VideoId) -> Video: ...
+
+    def asset(self, asset: AssetId, *, with_segments: bool = True) -> Asset: ...
 
 
 class PublishedNames(Protocol):
@@ -42,4 +51,5 @@ class OriginPorts:
     blobs: BlobStore
     plays: Plays | None = None  # None: what players report is not kept
     keys: KeyRows | None = None  # None: nothing is encrypted
+    downloads: DownloadRows | None = None  # None: films are not given out as files
     close: Callable[[], None] = lambda: None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.content_keys import SealingRing
-from storage.grants import KeyRing, Visibility
+from storage.grants import Downloads, KeyRing, Visibility
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,9 @@ class OriginSettings:
     sealing_ring: SealingRing = field(default_factory=SealingRing)
     # How players reach this origin, for licence requests of DASH players. Empty: they have to be told.
     public_url: str = ""
+    # Who may keep a video as a file, and how many files are sent at once.
+    downloads: Downloads = Downloads.SIGNED
+    downloads_at_once: int = 64
     # What edges that check tokens themselves send as ``Fishladder-Edge``; empty: there are none.
     edge_secret: str = ""
     # Addresses and networks of proxies whose X-Forwarded-For is believed.

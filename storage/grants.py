@@ -27,6 +27,14 @@ MAX_TOKEN_CHARS = 1024
 _KEY_ID = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 
 
+class Downloads(StrEnum):
+    """Who may keep a video as a file: nobody, who has a token for just that, or whoever may play it."""
+
+    NEVER = "never"
+    SIGNED = "signed"
+    OPEN = "open"
+
+
 class Visibility(StrEnum):
     """``unlisted`` plays like ``public``: who has the link may; it is only not listed."""
 
@@ -62,8 +70,8 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaybackGrant:
-    """Times are seconds since the epoch. ``network``: an address or CIDR network. ``scope``: what it opens: ``play``, or
-    ``plays``, the page about how it was played."""
+    """Times are seconds since the epoch. ``network``: an address or CIDR network. ``scope``: what it opens: ``play``;
+    ``download``, keeping the video as a file; or ``plays``, the page about how it was played."""
 
     video: VideoId
     expires_at_s: int

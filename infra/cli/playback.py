@@ -25,6 +25,7 @@ class TokenForm(StrEnum):
 
 class Opens(StrEnum):
     PLAY = "play"
+    DOWNLOAD = "download"  # keeping it as a file
     PLAYS = "plays"  # the page about how it was played
 
 
@@ -73,7 +74,7 @@ def link(
     not_before: Annotated[datetime | None, typer.Option(help="From when on (UTC).")] = None,
     address: Annotated[str | None, typer.Option(help="Only for this address or network.")] = None,
     form: Annotated[TokenForm, typer.Option(help="Our own form, or a Common Access Token.")] = TokenForm.OWN,
-    opens: Annotated[Opens, typer.Option(help="What it opens: the video, or the page about its plays.")] = Opens.PLAY,
+    opens: Annotated[Opens, typer.Option(help="What it opens: the video, its files, or the page about its plays.")] = Opens.PLAY,
     as_json: Json = False,
 ) -> None:
     """Sign links to a video, by FISHLADDER_PLAYBACK_KEYS. Nothing is looked up: the id may be of a video to come."""
@@ -117,5 +118,8 @@ def _token(grant: PlaybackGrant, keys: KeyRing, form: TokenForm) -> str:
 def _links(origin_url: str, grant: PlaybackGrant, token: str) -> dict[str, str]:
     if grant.scope == Opens.PLAYS:
         return {"plays": f"{origin_url}/plays/{grant.video}?token={token}"}
+    if grant.scope == Opens.DOWNLOAD:
+        base = f"{origin_url}/t/{token}/v/{grant.video}/download"
+        return {"source": f"{base}/source", "mp4": f"{base}/720p.mp4"}
     base = f"{origin_url}/t/{token}/v/{grant.video}"
     return {"hls": f"{base}/master.m3u8", "dash": f"{base}/manifest.mpd", "token": token}

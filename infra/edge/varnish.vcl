@@ -33,6 +33,10 @@ sub vcl_recv {
     if (req.method != "GET" && req.method != "HEAD") {
         return (pass);
     }
+    # Files to keep are large, and for one viewer.
+    if (req.url ~ "^(/t/[^/]+)?/v/[^/]+/download/") {
+        return (pipe);
+    }
     # Tokens are checked by the origin, for each request: what comes with one is not kept here unless a trusted edge asks.
     if (req.url !~ "^/v/" || (req.url ~ "[?&]token=." && !req.http.Fishladder-Edge)) {
         return (pass);
