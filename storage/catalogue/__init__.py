@@ -14,6 +14,7 @@ from storage.access import Keys
 from storage.audit import Holdings
 from storage.blobs import StoredPart
 from storage.content_keys import ContentKeys
+from storage.following import Followings
 from storage.ids import AssetId, JobId, KeyId, TenantId, UploadId, VideoId
 from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
@@ -448,6 +449,7 @@ class Catalogue(
     Showings,
     SubtitleTracks,
     Audits,
+    Followings,
     Keys,
     Quotas,
     ContentKeys,

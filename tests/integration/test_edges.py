@@ -6,7 +6,6 @@ import asyncio
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,11 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.edge.purging import EdgePurger
 from infra.edge.render import render_edge
-from storage.catalogue import Event
 from storage.grants import KeyRing, PlaybackGrant, sign_grant
-from storage.ids import DEFAULT_TENANT, TenantId
 from tests.origin_app import SIGNED, VIDEO, Origin, Published, running, running_origin
 from tests.services import free_ports
 
@@ -190,53 +186,6 @@ def test_what_was_fetched_plays_on_while_the_origin_is_down(tiers: Tiers) -> Non
     for url, fresh in zip(urls, before, strict=True):
         stale = httpx.get(url, timeout=20)
         assert (stale.status_code, stale.content) == (200, fresh.content), url
-
-
-class EventsInMemory:
-    """The part of the catalogue that the purger follows."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.read = threading.Event()
-
-    def last_event_id(self) -> int:
-        self.read.set()
-        return len(self.events)
-
-    def events_after(self, event_id: int, *, tenant: TenantId | None = None, limit: int = 500) -> tuple[Event, ...]:
-        return tuple(self.events[event_id:])
-
-    def tell(self, state: str) -> None:
-        told = Event(
-            id=len(self.events) + 1, tenant=DEFAULT_TENANT, video=VIDEO, kind="state", data={"state": state}, at_ms=0
-        )
-        self.events.append(told)
-
-
-def until_answered(url: str, status: int) -> httpx.Response:
-    deadline = time.monotonic() + 60
-    while (answer := httpx.get(url)).status_code != status and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return answer
-
-
-def test_a_deleted_video_is_purged_from_varnish(tiers: Tiers) -> None:
-    tiers.origin()
-    path = tiers.published.store_segment(b"segment" * 1000, 0)
-    url = f"{tiers.regional_url}/v/{VIDEO}/{path}"
-    assert httpx.get(url).status_code == httpx.get(url).status_code == 200
-    events = EventsInMemory()
-    purger = EdgePurger(events, [f"{tiers.regional_url}/"], pause_s=0.05)  # type: ignore[arg-type]  # the part it uses
-    purger.start()
-    try:
-        assert events.read.wait(10)
-        tiers.published.delete()
-        time.sleep(1.2)  # the origin remembers what was published for a second
-        assert httpx.get(url).status_code == 200  # and without a purge Varnish would for a year
-        events.tell("deleted")
-        assert until_answered(url, 403).status_code == 403
-    finally:
-        purger.stop()
 
 
 def test_a_purge_of_manifests_leaves_the_segments(tiers: Tiers) -> None:

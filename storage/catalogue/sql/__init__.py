@@ -14,6 +14,7 @@ from storage.catalogue.sql.audits import SqlAudits
 from storage.catalogue.sql.commits import SqlCommits
 from storage.catalogue.sql.content_keys import SqlContentKeys
 from storage.catalogue.sql.engine import Database, open_engine
+from storage.catalogue.sql.following import SqlFollowing
 from storage.catalogue.sql.imports import SqlImports
 from storage.catalogue.sql.jobs import SqlJobs
 from storage.catalogue.sql.schema import create_schema, schema_is_current
@@ -39,6 +40,7 @@ class SqlCatalogue(
     SqlCommits,
     SqlSweeps,
     SqlAudits,
+    SqlFollowing,
     SqlViewing,
     SqlShowing,
     SqlSubtitles,

@@ -295,6 +295,13 @@ events = Table(
     sqlite_autoincrement=True,  # ids only grow, also after old events are gone
 )
 
+followers = Table(
+    "followers",
+    metadata,
+    Column("name", Id, primary_key=True),
+    Column("event_id", Big, nullable=False),  # the last one that it is done with
+)
+
 doomed = Table(
     "doomed",
     metadata,
