@@ -233,6 +233,7 @@ class UploadModel(BaseModel):
     length_bytes: int | None
     reason_code: str | None = Field(description="why it was refused")
     reason: str | None
+    metadata: dict[str, str] = Field(description="what its grant said of it")
     created_at: datetime
     expires_at: datetime | None = Field(description="null once it is complete")
 
@@ -246,6 +247,7 @@ class UploadModel(BaseModel):
             length_bytes=upload.length_bytes,
             reason_code=upload.reason_code,
             reason=upload.reason,
+            metadata=upload.labels,
             created_at=moment(upload.created_at_ms),
             expires_at=moment(upload.expires_at_ms) if upload.state == "open" else None,
         )
