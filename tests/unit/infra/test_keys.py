@@ -104,7 +104,7 @@ def test_quotas_are_set_and_shown(
 def test_a_fleet_does_not_start_without_keys_and_says_what_to_do() -> None:
     settings, catalogue = Settings.from_env({}), SqlCatalogue.in_memory()
     assert settings.access is Access.KEYS
-    with pytest.raises(InvalidRequest, match="openssl rand -hex 32.*FISHLADDER_ACCESS=open"):
+    with pytest.raises(InvalidRequest, match=r"openssl rand -hex 32.*FISHLADDER_ACCESS=open"):
         check_access(settings, catalogue)
     settings = dataclasses.replace(settings, signing_keys=SIGNING)
     with pytest.raises(InvalidRequest, match="fishladder keys create"):
