@@ -66,6 +66,7 @@ def upload_api_settings(settings: Settings) -> UploadApiSettings:
         cors_origins=settings.cors_origins,
         playback_keys=KeyRing.parse(settings.playback_keys),
         visibility=settings.visibility,
+        downloads=settings.downloads,
         can_encrypt=bool(settings.sealing_keys),
         web_libraries=settings.web_libraries if settings.web_libraries.is_dir() else None,
         shutdown_grace_s=settings.drain_ms / 1000,

@@ -22,7 +22,7 @@ _MOST_JOBS = 1000
 
 class Answers:
     def __init__(self, settings: UploadApiSettings, ports: Ports) -> None:
-        self.playback = Playback(settings.playback_keys, settings.visibility)
+        self.playback = Playback(settings.playback_keys, settings.visibility, downloads=settings.downloads)
         self._settings = settings
         self._catalogue = ports.catalogue
 
@@ -49,8 +49,9 @@ class Answers:
         stored = self._catalogue.stored_runs(video.asset)
         running = self._catalogue.jobs(video=video.id, state=JobState.LEASED)
         waiting = self._catalogue.jobs(video=video.id, state=JobState.READY, limit=_MOST_JOBS)
-        media = self.playback.of(video.id, self._urls(request), self._catalogue.visibility(video.id))
-        return details_of(video, asset, stored, running + waiting, media)
+        at = self._urls(request)
+        media = self.playback.of(video.id, at, self._catalogue.visibility(video.id))
+        return details_of(video, asset, stored, running + waiting, media, self.playback.downloads(video.id, at))
 
     def _urls(self, request: Request) -> Urls:
         return plan_urls(asked_by(request.scope), self._settings)

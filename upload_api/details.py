@@ -170,7 +170,12 @@ class VideoDetails(BaseModel):
 
 
 def details_of(
-    video: Video, asset: Asset, stored: dict[str, StoredRuns], jobs: tuple[Job, ...], media: Media
+    video: Video,
+    asset: Asset,
+    stored: dict[str, StoredRuns],
+    jobs: tuple[Job, ...],
+    media: Media,
+    downloads: Media | None,
 ) -> VideoDetails:
     """The details of ``video``. ``jobs``: those of it that are not finished."""
     plan = asset.plan
@@ -181,7 +186,7 @@ def details_of(
         segment_count=plan.segment_count if plan else 0,
         chunks=_chunks(plan) if plan else [],
         renditions=[StoredRendition.of(row, stored.get(row.name), plan) for row in asset.renditions],
-        files=_files(video, asset, stored, media),
+        files=_files(video, asset, stored, media, downloads),
         running=[_task(job, plan) for job in jobs if job.state is JobState.LEASED and job.kind is not JobKind.PUBLISH],
         waiting=sum(job.state is JobState.READY and job.kind is not JobKind.PUBLISH for job in jobs),
     )
@@ -228,11 +233,24 @@ def _covered(payload: dict[str, Any], plan: EncodePlan) -> tuple[list[str], tupl
     return [], None
 
 
-def _files(video: Video, asset: Asset, stored: dict[str, StoredRuns], media: Media) -> list[FileModel]:
+def _files(
+    video: Video, asset: Asset, stored: dict[str, StoredRuns], media: Media, downloads: Media | None
+) -> list[FileModel]:
+    def kept(name: str, *, whole: bool = True) -> str | None:
+        return downloads.url(f"download/{name}") if downloads is not None and whole else None
+
     source_kept = video.source_bytes and video.uploaded_at_ms and video.state is not VideoState.REJECTED
-    source = [_file(video.filename or "source", "source", video.source_bytes or 0)] if source_kept else []
+    source_name, source_size = video.filename or "source", video.source_bytes or 0
+    source = [_file(source_name, "source", source_size, url=kept("source"))] if source_kept else []
+    is_whole = video.state is VideoState.READY
     encoded = [
-        _file(row.name, "rendition", stored[row.name].size_bytes, count=stored[row.name].count + 1)
+        _file(
+            row.name,
+            "rendition",
+            stored[row.name].size_bytes,
+            count=stored[row.name].count + 1,
+            url=kept(f"{row.name}.mp4", whole=is_whole and row.rung is not None),
+        )
         for row in asset.renditions
         if row.name in stored
     ]

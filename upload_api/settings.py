@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.grants import KeyRing, Visibility
+from storage.grants import Downloads, KeyRing, Visibility
 
 MIB = 1 << 20
 
@@ -81,6 +81,8 @@ class UploadApiSettings:
     """Sign the addresses of signed videos for who may see them. Empty: there are no signed videos."""
     visibility: Visibility = Visibility.PUBLIC
     """Who may play a video that does not say so itself."""
+    downloads: Downloads = Downloads.NEVER
+    """Who may keep a video as a file, as the origin has it."""
 
     can_encrypt: bool = False
     """Whether there are keys to seal content keys with: without them no video can be encrypted."""

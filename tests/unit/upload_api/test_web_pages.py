@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
 
 from storage.catalogue.sql import SqlCatalogue
+from storage.grants import KeyRing, PlaybackGrant, Visibility, sign_grant
+from storage.ids import VideoId
 from storage.jobs import JobKind
+from storage.showing import Showing
 from tests.builders import a_new_upload, a_published, a_published_name, an_encoded
 from tests.journeys import an_encoding_video, do
 from tests.uploads import memory_ports, small_app
+from tests.web_weight import page_weight
 from upload_api.app import Ports
 from upload_api.web.pages import Markup, render_page
 from upload_api.web.routes import HERE, LIBRARIES, texts
@@ -27,11 +33,11 @@ def catalogue_of(ports: Ports) -> SqlCatalogue:
     return ports.catalogue
 
 
-def get(ports: Ports, path: str, **settings: object) -> httpx.Response:
+def get(ports: Ports, path: str, headers: dict[str, str] | None = None, **settings: object) -> httpx.Response:
     async def once() -> httpx.Response:
         transport = httpx.ASGITransport(app=small_app(ports, **settings))
         async with httpx.AsyncClient(transport=transport, base_url="http://fish.test") as http:
-            return await http.get(path)
+            return await http.get(path, headers=headers)
 
     return asyncio.run(once())
 
@@ -46,19 +52,51 @@ def test_slots_are_filled_and_escaped() -> None:
 def test_no_page_has_inline_script_or_style() -> None:
     for template in (HERE / "pages").glob("*.html"):
         text = template.read_text()
-        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", text), template.name
+        inline = r"<script(?![^>]*\b(?:src=|type=\"application/json\"))|<style|\sstyle=|\son\w+=|javascript:"
+        assert not re.search(inline, text), template.name
+
+
+def scripts() -> list[Path]:
+    return sorted((HERE / "assets").rglob("*.js"))
 
 
 def test_every_string_that_pages_and_scripts_name_exists_and_is_used() -> None:
-    sources = [path.read_text() for path in (*(HERE / "pages").iterdir(), *(HERE / "assets").glob("*.js"))]
-    everything = "\n".join(sources)
+    everything = "\n".join(path.read_text() for path in (*(HERE / "pages").iterdir(), *scripts()))
     named = set(re.findall(r"\{\{text:([\w.]+)\}\}", everything)) | set(re.findall(r'say\(\s*"([\w.]+)"', everything))
+    counted = set(re.findall(r'count\(\s*"([\w.]+)"', everything))
+    begun = tuple(set(re.findall(r"`([\w.]+\.)\$\{", everything)))
     known = set(texts())
     assert named <= known
-    built = {key for key in known if key.startswith("state.")} | {"watch.uploading", "watch.inspecting"}
-    unused = {key for key in known - named - built if f'"{key}"' not in everything}
+    assert counted | {f"{key}.one" for key in counted} <= known
+    quoted = {key for key in known if f'"{key.removesuffix(".one")}"' in everything}
+    unused = {key for key in known - named - quoted if not key.startswith(begun)}
     # The server's own page parts use the product's name.
     assert not unused - {"product"}
+
+
+def test_what_scripts_import_and_pages_address_is_there() -> None:
+    for page in (HERE / "pages").iterdir():
+        assert page_weight(page.name, None).files > 1
+
+
+def test_pages_stay_light() -> None:
+    """Without libraries, over the wire: a share page in particular is opened by strangers on phones."""
+    for page, limit_kb in {
+        "home.html": 60,
+        "video.html": 75,
+        "watch.html": 60,
+        "embed.html": 50,
+        "signin.html": 25,
+    }.items():
+        assert page_weight(page, None).own_bytes < limit_kb * 1000, page
+
+
+def test_scripts_put_no_text_into_the_page_as_markup() -> None:
+    for path in scripts():
+        found = re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function", path.read_text()
+        )
+        assert found is None, f"{path.name}: {found}"
 
 
 def test_pages_let_nothing_in_but_their_own_and_the_films(ports: Ports) -> None:
@@ -67,7 +105,8 @@ def test_pages_let_nothing_in_but_their_own_and_the_films(ports: Ports) -> None:
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == rules["style-src"] == "'self'"
     assert rules["media-src"] == "'self' blob: https://cdn.example"
-    assert rules["connect-src"] == rules["img-src"] == "'self' https://cdn.example"
+    assert rules["connect-src"] == "'self' https://cdn.example"
+    assert rules["img-src"] == "'self' blob: https://cdn.example"
     assert rules["frame-ancestors"] == "'none'"
 
 
@@ -75,6 +114,20 @@ def test_only_the_embedded_player_may_be_framed(ports: Ports) -> None:
     video = catalogue_of(ports).create_upload(a_new_upload()).video
     assert "frame-ancestors *" in get(ports, f"/embed/{video}").headers["content-security-policy"]
     assert "frame-ancestors 'none'" in get(ports, f"/watch/{video}").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("origins", "said"),
+    [
+        ((), "frame-ancestors 'self'"),
+        (("https://a.example", "https://*.b.example"), "frame-ancestors 'self' https://a.example https://*.b.example"),
+    ],
+    ids=["nobody", "some"],
+)
+def test_an_owner_says_who_may_frame_the_player(ports: Ports, origins: tuple[str, ...], said: str) -> None:
+    video = catalogue_of(ports).create_upload(a_new_upload()).video
+    catalogue_of(ports).set_showing(video, Showing(embed_origins=origins))
+    assert get(ports, f"/embed/{video}").headers["content-security-policy"].endswith(said)
 
 
 def test_a_watch_page_tells_feeds_what_it_shows(ports: Ports) -> None:
@@ -101,11 +154,85 @@ def test_what_is_not_there_and_what_was_deleted_look_alike(ports: Ports) -> None
     assert gone.text == never.text
 
 
-def test_assets_are_asked_about_each_time_and_nothing_else_is_served(ports: Ports) -> None:
-    for name in ("style.css", "home.js", "strings.js", "mark.svg"):
+def a_published_video(ports: Ports, title: str = "Film") -> VideoId:
+    catalogue = catalogue_of(ports)
+    video = an_encoding_video(catalogue)
+    catalogue.rename_video(video, title)
+    do(catalogue, JobKind.ENCODE, an_encoded())
+    names = tuple(a_published_name(name, f"a-0/{name}") for name in ("master.m3u8", "poster.jpg"))
+    do(catalogue, JobKind.PUBLISH, a_published(names=names))
+    return video
+
+
+def test_facts_in_a_page_cannot_end_their_element(ports: Ports) -> None:
+    video = a_published_video(ports, "</script><script>alert(1)</script>")
+    page = get(ports, f"/watch/{video}").text
+    assert "<script>alert" not in page
+    block = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page, re.DOTALL)
+    assert block is not None
+    assert json.loads(block[1])["title"] == "</script><script>alert(1)</script>"
+
+
+def test_a_share_page_tells_nothing_but_what_viewers_need(ports: Ports) -> None:
+    video = a_published_video(ports)
+    told = get(ports, f"/watch/{video}/facts").json()
+    assert told["hls_url"] == f"http://fish.test:8081/v/{video}/master.m3u8"
+    assert not {"filename", "notes", "source_bytes", "lane", "tenant"} & set(told)
+
+
+def test_a_signed_video_is_there_for_who_brings_a_token_and_for_nobody_else(ports: Ports) -> None:
+    video = a_published_video(ports, "Secret")
+    catalogue_of(ports).set_visibility(video, Visibility.SIGNED)
+    keys = KeyRing(keys={"k1": b"0123456789abcdef"})
+    set_up = {"playback_keys": keys, "needs_key": True}
+    token = sign_grant(PlaybackGrant(video=video, expires_at_s=2**40), keys)
+    expired = sign_grant(PlaybackGrant(video=video, expires_at_s=1), keys)
+    other = sign_grant(PlaybackGrant(video=VideoId("0ther"), expires_at_s=2**40), keys)
+    for page in ("watch", "embed"):
+        assert get(ports, f"/{page}/{video}", **set_up).status_code == 404
+        assert get(ports, f"/{page}/{video}?token={other}", **set_up).status_code == 404
+        assert get(ports, f"/{page}/{video}?token={expired}", **set_up).status_code == 403
+        opened = get(ports, f"/{page}/{video}?token={token}", **set_up)
+        assert opened.status_code == 200
+        assert "og:title" not in opened.text
+    told = get(ports, f"/watch/{video}/facts?token={token}", **set_up).json()
+    assert told["hls_url"] == f"http://fish.test:8081/t/{token}/v/{video}/master.m3u8"
+    assert get(ports, f"/watch/{video}/facts", **set_up).status_code == 404
+
+
+def test_oembed_tells_how_to_show_the_player(ports: Ports) -> None:
+    video = a_published_video(ports, 'Sea "and" <sky>')
+    page = get(ports, f"/watch/{video}").text
+    found = re.search(r'type="application/json\+oembed" href="http://fish.test([^"]+)"', page)
+    assert found is not None
+    told = get(ports, found[1].replace("&amp;", "&")).json()
+    assert (told["version"], told["type"], told["title"]) == ("1.0", "video", 'Sea "and" <sky>')
+    assert f'src="http://fish.test/embed/{video}"' in told["html"]
+    assert "<sky>" not in told["html"]
+    assert told["thumbnail_url"] == f"http://fish.test:8081/v/{video}/poster.jpg"
+    small = get(ports, f"/oembed?url=http://fish.test/watch/{video}&maxwidth=320&maxheight=240").json()
+    assert small["width"] <= 320
+    assert small["height"] <= 240
+    xml = get(ports, f"/oembed?url=http://fish.test/watch/{video}&format=xml")
+    assert ET.fromstring(xml.text).findtext("title") == 'Sea "and" <sky>'
+    assert get(ports, f"/oembed?url=http://fish.test/watch/{video}&format=yaml").status_code == 501
+
+
+@pytest.mark.parametrize(
+    "url", ["http://other.test/watch/x", "http://fish.test/videos/x", "http://fish.test/watch/nobody", ""]
+)
+def test_oembed_knows_no_other_pages(ports: Ports, url: str) -> None:
+    assert get(ports, f"/oembed?url={url}").status_code == 404
+
+
+def test_assets_are_packed_and_asked_about_each_time_and_nothing_else_is_served(ports: Ports) -> None:
+    for name in ("css/base.css", "home.js", "player/player.js", "strings.js", "mark.svg"):
         reply = get(ports, f"/assets/{name}")
-        assert (reply.status_code, reply.headers["cache-control"]) == (200, "no-cache")
-    for path in ("/assets/../routes.py", "/assets/%2e%2e/routes.py", "/assets/nothing.js"):
+        assert (reply.status_code, reply.headers["cache-control"]) == (200, "no-cache"), name
+        assert reply.headers["content-encoding"] == "gzip"
+        again = get(ports, f"/assets/{name}", headers={"if-none-match": reply.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    for path in ("/assets/../routes.py", "/assets/%2e%2e/routes.py", "/assets/nothing.js", "/assets/css", "/assets/"):
         assert get(ports, path).status_code == 404
 
 
@@ -118,5 +245,5 @@ def test_browser_libraries_come_from_the_folder_that_is_set(ports: Ports, tmp_pa
     for name in LIBRARIES:
         reply = get(ports, f"/assets/lib/{name}", web_libraries=tmp_path)
         assert (reply.status_code, reply.text) == (200, "// a library")
-        assert reply.headers["content-type"].startswith("text/javascript")
+        assert reply.headers["content-type"].startswith("font/woff2" if name.endswith("woff2") else "text/javascript")
     assert get(ports, "/assets/lib/secret.js", web_libraries=tmp_path).status_code == 404

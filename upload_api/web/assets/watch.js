@@ -1,128 +1,42 @@
-// The page of one video.
-import { api, follow, frame } from "./api.js";
-import { $, make } from "./dom.js";
-import { Player } from "./player.js";
-import { ago, bitRate, bytes, clock, language, percent, say } from "./text.js";
+// The share page of one video.
+import { $, fill, make } from "./core/dom.js";
+import { frame } from "./core/frame.js";
+import { icon } from "./core/icons.js";
+import { keepShowing } from "./core/shown.js";
+import { copyButton } from "./core/talk.js";
+import { ago, clock, percent, say } from "./core/text.js";
+import { Player } from "./player/player.js";
+import { embedCode } from "./video/facts.js";
 
-const id = document.body.dataset.video;
-const player = new Player({ onQualities: showQualities, onTrouble: showTrouble });
-let video = null;
+for (const place of document.querySelectorAll("[data-icon]")) place.prepend(icon(place.dataset.icon));
 
-function showTrouble(sentence) {
-  $("trouble").hidden = !sentence;
-  $("trouble").textContent = sentence ?? "";
+let current = null;
+const player = new Player({ onTime: (_time, chapter) => markChapter(chapter) });
+
+function showChapters(chapters) {
+  $("chapter-list").hidden = chapters.length === 0;
+  const entry = (chapter) =>
+    make("li", {}, make("button", { type: "button", onclick: () => player.seek(chapter.start_seconds), data: { at: chapter.start_seconds } }, make("span", {}, clock(chapter.start_seconds)), chapter.title));
+  fill($("chapter-list"), ...chapters.map(entry));
 }
 
-function showQualities({ levels, chosen, playing }) {
-  const menu = $("quality");
-  const auto = playing && chosen === -1 ? say("watch.auto.now", { name: playing }) : say("watch.auto");
-  const options = [[-1, auto], ...levels.map((level) => [level.index, level.name])];
-  menu.replaceChildren(...options.map(([value, name]) => make("option", { value }, name)));
-  menu.value = String(chosen);
-  $("quality-label").hidden = levels.length < 2;
-}
-
-function show(now) {
-  video = now;
-  document.title = document.title.replace(/^.* – /, `${video.title} – `);
-  $("title").textContent = video.title;
-  const facts = [
-    say(`state.${video.state}`),
-    video.duration_seconds ? clock(video.duration_seconds) : null,
-    video.source_bytes ? bytes(video.source_bytes) : null,
-    ago(video.created_at),
-  ];
-  $("facts").textContent = facts.filter(Boolean).join(" · ");
-  $("growing").hidden = video.state !== "playable";
-  $("growing").textContent = say("watch.growing", { percent: percent(video.progress) });
-  if (video.hls_url && video.reason) showTrouble(video.reason);
-  showDetails();
-  player.show(video);
-}
-
-function showDetails() {
-  const links = [["watch.hls", video.hls_url], ["watch.dash", video.dash_url]].filter(([, url]) => url);
-  const link = ([name, url]) => make("span", {}, `${say(name)}: `, make("a", { href: url }, url));
-  $("links").replaceChildren(...links.map(link));
-  const row = (rendition) =>
-    make(
-      "tr",
-      {},
-      make("td", {}, rendition.name),
-      make("td", {}, rendition.kind === "video" ? `${rendition.width} × ${rendition.height}` : language(rendition.language)),
-      make("td", { class: "codecs" }, rendition.codecs ?? "…"),
-      make("td", {}, rendition.max_rate_bps ? bitRate(rendition.max_rate_bps) : ""),
-    );
-  $("renditions").replaceChildren(...video.renditions.map(row));
-  const notes = video.notes.map((note) => make("li", {}, note.sentence));
-  $("notes").replaceChildren(...(notes.length ? [make("p", {}, say("watch.notes")), make("ul", {}, ...notes)] : []));
-  $("details").hidden = !links.length && !notes.length && !video.renditions.length;
-}
-
-async function refresh() {
-  try {
-    show(await api.video(id));
-  } catch (problem) {
-    if (problem.status === 404) window.location.reload();
-    else showTrouble(problem.message);
+function markChapter(chapter) {
+  for (const button of document.querySelectorAll("#chapter-list button")) {
+    button.setAttribute("aria-current", String(Number(button.dataset.at) === chapter?.start_seconds));
   }
 }
 
-let waiting = null;
+keepShowing((video) => {
+  if (JSON.stringify(video.chapters) !== JSON.stringify(current?.chapters)) showChapters(video.chapters);
+  current = video;
+  document.title = `${video.title} – ${say("product")}`;
+  $("title").textContent = video.title;
+  $("facts-line").textContent = [video.duration_seconds && clock(video.duration_seconds), ago(video.created_at_ms)].filter(Boolean).join(" · ");
+  $("growing").hidden = video.state !== "playable";
+  $("growing").textContent = say("watch.growing", { percent: percent(video.progress) });
+  player.show(video);
+});
 
-function soon() {
-  waiting ??= setTimeout(() => {
-    waiting = null;
-    refresh();
-  }, 200);
-}
-
-function happened(kind, data) {
-  if (data.video_id !== id) return;
-  if (kind === "uploaded_bytes" && video) show({ ...video, received_bytes: data.received_bytes });
-  else soon();
-}
-
-function copies(button, value) {
-  const words = button.textContent;
-  button.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(value());
-      button.textContent = say("watch.copied");
-      setTimeout(() => {
-        button.textContent = words;
-      }, 1500);
-    } catch {
-      // No clipboard without HTTPS: show it instead, to be copied by hand.
-      window.prompt(words, value());
-    }
-  });
-}
-
-function renames() {
-  const [dialog, field] = [$("rename-dialog"), $("rename-title")];
-  $("rename").addEventListener("click", () => {
-    field.value = video?.title ?? "";
-    dialog.returnValue = "";
-    dialog.showModal();
-    field.select();
-  });
-  dialog.addEventListener("close", async () => {
-    if (dialog.returnValue !== "save") return;
-    try {
-      show(await api.rename(id, field.value));
-    } catch (problem) {
-      showTrouble(problem.message);
-    }
-  });
-}
-
-$("quality").addEventListener("change", (event) => player.choose(Number(event.target.value)));
-copies($("copy"), () => video?.watch_url ?? window.location.href);
-copies(
-  $("copy-embed"),
-  () => `<iframe src="${video?.embed_url ?? ""}" width="640" height="360" allow="fullscreen" frameborder="0"></iframe>`,
-);
-renames();
-refresh();
-follow({ onEvent: happened, onAgain: refresh, onLive: frame() });
+$("share-link").replaceWith(copyButton(say("links.copy"), () => current.watch_url));
+$("share-embed").replaceWith(copyButton(say("links.copy.embed"), () => embedCode(current)));
+frame();

@@ -1,5 +1,5 @@
-// The words of the page (one file: strings.json) and how numbers are said.
-import strings from "./strings.js";
+// The words of the app (one file: strings.json) and how numbers are said.
+import strings from "../strings.js";
 
 /** The string `key`, with `{name}` replaced by `values.name`. */
 export function say(key, values = {}) {
@@ -8,9 +8,10 @@ export function say(key, values = {}) {
   return found.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-export function percent(fraction) {
-  return `${Math.floor(Math.min(1, Math.max(0, fraction)) * 100)} %`;
-}
+/** The same for a number of things: `key.one` or `key`. */
+export const count = (key, n, values = {}) => say(n === 1 ? `${key}.one` : key, { n, ...values });
+
+export const percent = (share) => `${Math.floor(Math.min(1, Math.max(0, share)) * 100)} %`;
 
 export function bytes(count) {
   const units = ["B", "kB", "MB", "GB", "TB"];
@@ -25,6 +26,7 @@ export function bytes(count) {
 
 /** A bit rate as people compare them. */
 export function bitRate(bps) {
+  if (bps >= 10_000_000) return `${Math.round(bps / 1_000_000)} Mbit/s`;
   return bps >= 1_000_000 ? `${(bps / 1_000_000).toFixed(1)} Mbit/s` : `${Math.round(bps / 1000)} kbit/s`;
 }
 
@@ -32,12 +34,17 @@ const languages = new Intl.DisplayNames(undefined, { type: "language" });
 
 /** The name of a BCP 47 language; nothing where it is not known. */
 export function language(tag) {
-  return !tag || tag === "und" ? "" : languages.of(tag);
+  if (!tag || tag === "und") return "";
+  try {
+    return languages.of(tag);
+  } catch {
+    return tag;
+  }
 }
 
 /** A length as a clock shows it: 1:02:03. */
 export function clock(seconds) {
-  const whole = Math.round(seconds);
+  const whole = Math.max(0, Math.floor(seconds + 1e-3));
   const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
   const two = (n) => String(n).padStart(2, "0");
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
@@ -45,12 +52,16 @@ export function clock(seconds) {
 
 /** How long something takes, roughly. */
 export function span(seconds) {
-  if (seconds < 60) return say("time.seconds", { n: Math.max(1, Math.round(seconds)) });
+  if (seconds < 9.95) return say("time.seconds", { n: Math.max(0.1, seconds).toFixed(1) });
+  if (seconds < 60) return say("time.seconds", { n: Math.round(seconds) });
   if (seconds < 3600) return say("time.minutes", { n: Math.round(seconds / 60) });
-  return say("time.hours", { h: Math.floor(seconds / 3600), m: Math.round((seconds % 3600) / 60) });
+  return say("time.hours", { h: Math.floor(seconds / 3600), m: Math.floor((seconds % 3600) / 60) });
 }
 
-const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+/** The same where tenths would flicker. */
+export const roughly = (seconds) => (seconds < 8 ? say("time.few") : span(Math.max(10, seconds)));
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** When something was, seen from now. */
 export function ago(moment) {
@@ -59,4 +70,25 @@ export function ago(moment) {
   if (seconds < 3600) return relative.format(-Math.floor(seconds / 60), "minute");
   if (seconds < 86400) return relative.format(-Math.floor(seconds / 3600), "hour");
   return relative.format(-Math.floor(seconds / 86400), "day");
+}
+
+const CODECS = [
+  [/^avc1/, "H.264"],
+  [/^hvc1|^hev1/, "HEVC"],
+  [/^av01/, "AV1"],
+  [/^vp09/, "VP9"],
+  [/^mp4a\.40\.2/, "AAC"],
+  [/^mp4a\.40\.(5|29)/, "HE-AAC"],
+  [/^ec-3/, "Dolby Digital Plus"],
+  [/^ac-3/, "Dolby Digital"],
+  [/^[Oo]pus/, "Opus"],
+];
+
+/** The name that people know an RFC 6381 codec by. */
+export const codec = (said) => (said ? (CODECS.find(([form]) => form.test(said))?.[1] ?? said) : "");
+
+/** Channels as people say them. */
+export function channels(n) {
+  const known = { 1: "audio.mono", 2: "audio.stereo", 6: "audio.five", 8: "audio.seven" };
+  return known[n] ? say(known[n]) : say("audio.channels", { n });
 }

@@ -1,0 +1,122 @@
+// HLS over Media Source Extensions, or over ManagedMediaSource where a phone has only that: hls.js.
+
+let Hls = null;
+
+export const name = "hls";
+
+/** Whether this browser can; the library is fetched for that. Rejects if it is not installed on the server. */
+export async function ready() {
+  ({ default: Hls } = await import("../../lib/hls.mjs"));
+  return Hls.isSupported();
+}
+
+const levelName = (level) => `${Math.min(level.height, level.width) || level.height || ""}p`;
+
+export class HlsEngine {
+  constructor(element, { onTracks, onTrouble }) {
+    this.element = element;
+    this.onTracks = onTracks;
+    this.onTrouble = onTrouble;
+    this.name = name;
+  }
+
+  load(url, { position = -1, cmcd = null, quality = "auto" } = {}) {
+    this.destroy();
+    const hls = new Hls({
+      workerPath: "/assets/lib/hls.worker.js",
+      startPosition: position,
+      capLevelToPlayerSize: quality === "auto",
+      backBufferLength: 60,
+      // A playlist that grows is a film that is being made, not a live one: nobody is to be dragged to its end.
+      liveSyncMode: "buffered",
+      maxLiveSyncPlaybackRate: 1,
+      ...(quality === "top" ? { startLevel: 99, abrEwmaDefaultEstimate: 1e9 } : {}),
+      ...(cmcd ? { cmcd: { sessionId: cmcd.session, contentId: cmcd.content, useHeaders: false } } : {}),
+    });
+    this.hls = hls;
+    this.recovered = 0;
+    const { Events } = Hls;
+    if (quality === "top") hls.on(Events.MANIFEST_PARSED, () => (hls.currentLevel = this.topLevel()));
+    for (const event of [
+      Events.MANIFEST_PARSED, Events.LEVEL_SWITCHED, Events.LEVELS_UPDATED, Events.AUDIO_TRACKS_UPDATED,
+      Events.AUDIO_TRACK_SWITCHED, Events.SUBTITLE_TRACKS_UPDATED, Events.SUBTITLE_TRACK_SWITCH,
+    ]) hls.on(event, () => this.onTracks());
+    hls.on(Events.ERROR, (_event, data) => data.fatal && this.broke(data));
+    hls.loadSource(url);
+    hls.attachMedia(this.element);
+  }
+
+  broke(data) {
+    const status = data.response?.code ?? 0;
+    if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
+      const kind = { 401: "forbidden", 403: "forbidden", 404: "gone", 410: "gone" }[status] ?? "network";
+      this.onTrouble(kind, data.details);
+    } else if (data.type === Hls.ErrorTypes.MEDIA_ERROR && this.recovered < 2) {
+      this.recovered += 1;
+      this.hls.recoverMediaError();
+    } else if (data.details === "manifestIncompatibleCodecsError") {
+      this.onTrouble("codec", data.details);
+    } else {
+      this.onTrouble("media", data.details);
+    }
+  }
+
+  /** After a break of the network. */
+  again() {
+    if (!this.hls.levels.length) return false;
+    this.hls.startLoad();
+    return true;
+  }
+
+  topLevel() {
+    const heights = this.hls.levels.map((level) => level.height ?? 0);
+    return heights.indexOf(Math.max(...heights));
+  }
+
+  qualities() {
+    const levels = this.hls.levels.map((level, index) => ({
+      id: index, name: levelName(level), height: level.height ?? 0, rate: level.bitrate,
+    }));
+    const playing = this.hls.levels[this.hls.currentLevel];
+    return {
+      all: levels.filter((level) => level.height).sort((a, b) => b.height - a.height),
+      chosen: this.hls.autoLevelEnabled ? "auto" : this.hls.manualLevel,
+      playing: playing?.height ? levelName(playing) : null,
+    };
+  }
+
+  chooseQuality(id) {
+    this.hls.config.capLevelToPlayerSize = id === "auto";
+    this.hls.nextLevel = id === "auto" ? -1 : id;
+    this.onTracks();
+  }
+
+  audios() {
+    const all = this.hls.audioTracks.map((track, id) => ({ id, name: track.name, language: track.lang }));
+    return { all, chosen: this.hls.audioTrack };
+  }
+
+  chooseAudio(id) {
+    this.hls.audioTrack = id;
+  }
+
+  texts() {
+    const all = this.hls.subtitleTracks.map((track, id) => ({ id, name: track.name, language: track.lang }));
+    return { all, chosen: this.hls.subtitleDisplay && this.hls.subtitleTrack >= 0 ? this.hls.subtitleTrack : null };
+  }
+
+  chooseText(id) {
+    this.hls.subtitleDisplay = id !== null;
+    this.hls.subtitleTrack = id ?? -1;
+    this.onTracks();
+  }
+
+  bandwidth() {
+    return this.hls.bandwidthEstimate;
+  }
+
+  destroy() {
+    this.hls?.destroy();
+    this.hls = null;
+  }
+}

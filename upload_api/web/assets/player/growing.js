@@ -1,0 +1,48 @@
+// A film that is played while it is made. hls.js reads the multivariant playlist once and never learns of renditions that
+// come later: when there are more, it is given the playlist again at the same moment, behind a still of the picture.
+
+const LOOK_AGAIN_MS = 4000;
+const LIFT_AT_LAST_MS = 8000;
+
+export function growing(player) {
+  let variants = 0;
+  let lookedAt = 0;
+
+  const counted = async () => {
+    try {
+      const text = await (await fetch(player.url, { cache: "no-cache" })).text();
+      return text.split("#EXT-X-STREAM-INF").length + text.split("#EXT-X-MEDIA:").length - 2;
+    } catch {
+      return variants;
+    }
+  };
+
+  const changeOver = () => {
+    const { element } = player;
+    const [position, paused, rate] = [element.currentTime, element.paused, element.playbackRate];
+    const lift = player.freeze();
+    player.load(position || -1);
+    element.playbackRate = rate;
+    element.addEventListener("loadeddata", () => {
+      lift();
+      if (!paused) element.play().catch(() => {});
+    }, { once: true });
+    setTimeout(lift, LIFT_AT_LAST_MS);
+  };
+
+  return {
+    async begin() {
+      if (player.engine.name === "hls") variants = await counted();
+    },
+    /** Are there more variants now? `now`: do not wait for the next look. */
+    async look(now) {
+      if (player.engine.name !== "hls" || (!now && performance.now() - lookedAt < LOOK_AGAIN_MS)) return;
+      lookedAt = performance.now();
+      const found = await counted();
+      if (found > variants) {
+        variants = found;
+        changeOver();
+      }
+    },
+  };
+}

@@ -1,0 +1,129 @@
+// All uploads of this page: two at a time, the rest in line; nothing runs while there is no network.
+import { $ } from "../core/dom.js";
+import { sure } from "../core/talk.js";
+import { count, say } from "../core/text.js";
+import { earlierUploads, forget } from "./earlier.js";
+import { earlierRow, sendingRow } from "./rows.js";
+import { Sending } from "./sending.js";
+
+const AT_ONCE = 2;
+const SHOWN_WHEN_DONE_MS = 7000;
+
+export class Queue {
+  /** `onChange()` whenever the set of videos under way may have changed; `chooseFiles()` opens the file picker. */
+  constructor({ onChange, chooseFiles }) {
+    this.onChange = onChange;
+    this.chooseFiles = chooseFiles;
+    this.all = [];
+    this.earlier = [];
+    window.addEventListener("offline", () => this.all.forEach((each) => each.sending.networkLost()));
+    window.addEventListener("online", () => this.all.forEach((each) => each.sending.networkBack()));
+    window.addEventListener("beforeunload", (event) => this.isSending && event.preventDefault());
+  }
+
+  get isSending() {
+    return this.all.some(({ sending }) => sending.state === "running");
+  }
+
+  get isEmpty() {
+    return this.all.length === 0 && this.earlier.length === 0;
+  }
+
+  /** Videos that this page sends right now: they have a line here, and need no card. */
+  get videos() {
+    const open = this.all.filter(({ sending }) => sending.videoId && !["done", "failed"].includes(sending.state));
+    return new Set([...open.map(({ sending }) => sending.videoId), ...this.earlier.map((each) => each.videoId)]);
+  }
+
+  add(files) {
+    for (const file of files) {
+      const sending = new Sending(file, () => this.changed(each));
+      const each = { sending, row: sendingRow(sending, { onRemove: () => this.remove(each) }) };
+      this.all.push(each);
+      this.forgetEarlier((kept) => kept.name === file.name && kept.size === file.size);
+      $("uploads").append(each.row.element);
+    }
+    this.next();
+  }
+
+  changed(each) {
+    each.row.show();
+    if (each.shownState !== each.sending.state) {
+      each.shownState = each.sending.state;
+      if (each.sending.state === "done") setTimeout(() => this.remove(each), SHOWN_WHEN_DONE_MS);
+      this.next();
+    }
+    if (each.shownVideo !== each.sending.videoId) {
+      each.shownVideo = each.sending.videoId;
+      this.onChange();
+    }
+  }
+
+  async remove(each) {
+    const begun = each.sending.sent > 0 && !["done", "failed"].includes(each.sending.state);
+    if (begun && !(await sure(say("uploads.cancel.ask", { name: each.sending.name }), say("uploads.cancel")))) return;
+    each.row.element.remove();
+    this.all = this.all.filter((other) => other !== each);
+    each.sending.remove().then(() => this.onChange());
+    this.next();
+  }
+
+  next() {
+    let free = AT_ONCE - this.all.filter(({ sending }) => sending.state === "running").length;
+    for (const { sending } of this.all) {
+      if (!navigator.onLine || free <= 0) break;
+      if (sending.state === "waiting") {
+        free -= 1;
+        sending.start();
+      }
+    }
+    this.frame();
+    this.onChange();
+  }
+
+  frame() {
+    $("uploads-section").hidden = this.isEmpty;
+    const open = this.all.filter(({ sending }) => !["done", "failed"].includes(sending.state)).length + this.earlier.length;
+    $("uploads-count").textContent = open ? count("uploads.open.count", open) : say("uploads.all.done");
+    const running = this.all.some(({ sending }) => ["running", "waiting"].includes(sending.state));
+    const paused = this.all.some(({ sending }) => sending.state === "paused");
+    $("pause-all").hidden = this.all.length < 2 || !running;
+    $("resume-all").hidden = this.all.length < 2 || !paused || running;
+  }
+
+  pauseAll() {
+    this.all.forEach(({ sending }) => sending.pause());
+  }
+
+  resumeAll() {
+    this.all.forEach(({ sending }) => sending.state === "paused" && sending.resume());
+  }
+
+  /** What the event stream says of a video that may be on its way up here. */
+  hear(videoId, { state, reason }) {
+    const each = this.all.find(({ sending }) => sending.videoId === videoId);
+    if (each && state === "rejected") each.sending.refused(reason);
+  }
+
+  async lookForEarlier() {
+    for (const kept of await earlierUploads()) {
+      if (this.all.some(({ sending }) => sending.name === kept.name && sending.size === kept.size)) continue;
+      const drop = async () => {
+        if (!(await sure(say("uploads.cancel.ask", { name: kept.name }), say("uploads.cancel")))) return;
+        this.forgetEarlier((each) => each === kept);
+        await forget(kept);
+        this.onChange();
+      };
+      kept.row = earlierRow(kept, { onChoose: this.chooseFiles, onForget: drop });
+      this.earlier.push(kept);
+      $("uploads").append(kept.row.element);
+    }
+    this.frame();
+    this.onChange();
+  }
+
+  forgetEarlier(which) {
+    this.earlier.filter(which).forEach((kept) => kept.row.element.remove());
+    this.earlier = this.earlier.filter((kept) => !which(kept));
+  }
+}
