@@ -139,7 +139,7 @@ class WholeSegment:
         key = keys.of_segment(self.number)
         body = encrypted_whole(clear[start : start + size], key, self.sequence)
         etag = f'"{self.digest}-{key.facts.kid[:12]}-{self.sequence}-{start}-{size}"'
-        return StoredObject(Representation(body, etag), None)
+        return StoredObject(Representation(body, etag))
 
 
 def parse_whole_segment(name: str) -> WholeSegment | None:

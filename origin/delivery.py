@@ -15,7 +15,7 @@ from origin.hot import Hot, HotAnswers, prepare
 from origin.lookup import NameLookup, Published
 from origin.messages import Headers, Request, Response, header
 from origin.objects import ObjectReader, OnDisk, StoredObject, content_type_in_asset, etag_of
-from origin.policy import Kind, accepts_gzip, cache_control, for_one_viewer, is_unchanged
+from origin.policy import Kind, accepted_codings, cache_control, for_one_viewer, is_unchanged
 from origin.problems import RangeNotSatisfiable
 from origin.ranges import ByteRange, if_range_holds, resolve_range
 from origin.views import View, ViewCache, parse_view
@@ -149,8 +149,8 @@ class Delivery:
             return _Described(segment.encrypted(found.plain.body, keys), content_type, headers)
         if isinstance(found, StoredObject):
             if view is not None:
-                found = self._views.get(key, view, found)
-            if found.zipped is not None:
+                found = await self._views.get(key, view, found)
+            if found.coded:
                 headers.append(header("vary", "Accept-Encoding"))
             if view is None and not self._is_edge(request) and self._objects.held(key):
                 self._heat(target, published, key, found, headers, is_open=is_open)
@@ -216,8 +216,9 @@ def respond_stored(request: Request, stored: StoredObject, headers: Headers) -> 
     headers = [pair for pair in headers if pair[0] != b"etag"]
     # A part of a compressed body helps nobody, so ranges are of the plain.
     asked = request.range if request.method == "GET" else None
-    zipped = stored.zipped if asked is None and accepts_gzip(request.accept_encoding) else None
-    sent = zipped or stored.plain
+    accepted = accepted_codings(request.accept_encoding) if asked is None and stored.coded else ()
+    coding = next((coding for coding in stored.coded if coding in accepted), None)
+    sent = stored.plain if coding is None else stored.coded[coding]
     headers.append(header("etag", sent.etag))
     if is_unchanged(request.if_none_match, sent.etag):
         return Response(status=304, headers=_of_304(headers))
@@ -225,8 +226,8 @@ def respond_stored(request: Request, stored: StoredObject, headers: Headers) -> 
     if ranges is not None:
         return _partial(sent.body, sent.etag, ranges, headers)
     headers.append(header("content-length", len(sent.body)))
-    if zipped is not None:
-        headers.append(header("content-encoding", "gzip"))
+    if coding is not None:
+        headers.append(header("content-encoding", coding))
     return Response(status=200, headers=headers, body=sent.body)
 
 

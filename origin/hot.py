@@ -18,8 +18,8 @@ _ENTRIES = 20_000
 
 @dataclass(slots=True, kw_only=True)
 class Hot:
-    """``start`` and ``body`` are ASGI messages; ``headers`` those of every answer from this object. ``zipped`` is the
-    start message and body for who accepts gzip."""
+    """``start`` and ``body`` are ASGI messages; ``headers`` those of every answer from this object. ``coded``:
+    start message, body and its size by content coding, the smallest first."""
 
     kind: str
     video: str
@@ -30,7 +30,7 @@ class Hot:
     headers: Headers
     start: dict[str, Any]
     body: dict[str, Any]
-    zipped: tuple[dict[str, Any], dict[str, Any], int] | None
+    coded: dict[str, tuple[dict[str, Any], dict[str, Any], int]]
 
 
 class HotAnswers:
@@ -64,13 +64,13 @@ def prepare(
     *, kind: str, video: str, public: bool, fresh_until_s: float, stored: StoredObject, headers: Headers
 ) -> Hot:
     """``headers``: all of a 200 but those of length, encoding and tag."""
-    plain, zipped = stored.plain, stored.zipped
+    plain = stored.plain
     of_plain = [*headers, header("etag", plain.etag), header("content-length", len(plain.body))]
-    small = None
-    if zipped is not None:
-        of_zipped = [*headers, header("etag", zipped.etag), header("content-length", len(zipped.body))]
-        of_zipped.append(header("content-encoding", "gzip"))
-        small = (start_message(200, of_zipped), body_message(zipped.body), len(zipped.body))
+    coded = {}
+    for coding, small in stored.coded.items():
+        of_coded = [*headers, header("etag", small.etag), header("content-length", len(small.body))]
+        of_coded.append(header("content-encoding", coding))
+        coded[coding] = (start_message(200, of_coded), body_message(small.body), len(small.body))
     return Hot(
         kind=kind,
         video=video,
@@ -81,5 +81,5 @@ def prepare(
         headers=[*headers, header("etag", plain.etag)],
         start=start_message(200, of_plain),
         body=body_message(plain.body),
-        zipped=small,
+        coded=coded,
     )

@@ -15,7 +15,7 @@ from origin.access import Access, split_token
 from origin.hot import Hot, HotAnswers, body_message, start_message
 from origin.messages import WHOLE_BYTES, Scope, Send, header, send_in_pieces
 from origin.metrics import OriginMetrics
-from origin.policy import accepts_gzip
+from origin.policy import accepted_codings
 from storage.errors import GrantExpired
 
 _UNUSUAL = frozenset({b"if-none-match", b"if-range", b"fishladder-edge", b"cmcd-request", b"cmcd-session"})
@@ -49,7 +49,7 @@ class HotPath:
         hot = self._find(scope)
         if hot is None:
             return False
-        asked = encoding = None
+        asked = encoding = coding = None
         for name, value in scope["headers"]:
             if name == b"range":
                 asked = value
@@ -62,8 +62,8 @@ class HotPath:
             if messages is None:
                 return False
             start, body, size, status = messages
-        elif hot.zipped is not None and encoding is not None and _accepts_gzip(encoding):
-            start, body, size = hot.zipped
+        elif hot.coded and encoding is not None and (coding := _coding(encoding, tuple(hot.coded))) is not None:
+            start, body, size = hot.coded[coding]
             status = 200
         else:
             start, body, size, status = hot.start, hot.body, hot.size, 200
@@ -120,6 +120,8 @@ def _range_messages(hot: Hot, asked: bytes) -> tuple[dict[str, Any], dict[str, A
     return start_message(206, headers), body_message(hot.stored.plain.body[first : last + 1]), size, 206
 
 
-@lru_cache(maxsize=1024)
-def _accepts_gzip(value: bytes) -> bool:
-    return accepts_gzip(value.decode("latin-1"))
+@lru_cache(maxsize=4096)
+def _coding(value: bytes, there: tuple[str, ...]) -> str | None:
+    """The first of the codings that are ``there`` that an Accept-Encoding header likes best."""
+    accepted = accepted_codings(value.decode("latin-1"))
+    return next((coding for coding in there if coding in accepted), None)

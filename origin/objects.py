@@ -12,13 +12,15 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+import brotli  # type: ignore[import-untyped]  # it says nothing of its types
 import structlog
+import zstandard
 
 from origin.arriving import Arriving
 from origin.cache import ByteCache
@@ -31,6 +33,7 @@ from storage.errors import NotFound, StoreUnavailable, Unavailable
 log = structlog.get_logger(__name__)
 
 _COMPRESSED_SUFFIXES = (".m3u8", ".mpd", ".vtt")
+_LONG_TEXT_BYTES = 256 * 1024  # what is longer is compressed less: it may grow, and be made anew, every second
 _OVERHEAD_BYTES = 1024  # of an entry besides its bytes, roughly
 _ABSENT_TTL_S = 1.0
 # What is asked for less often than this is sent from its file, and leaves the memory to others.
@@ -56,14 +59,15 @@ class Representation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredObject:
-    """An object in the forms in which it is sent. ``zipped`` only where the object is text that shrinks."""
+    """An object in the forms in which it is sent. ``coded``: by content coding, the smallest first; none but of text that
+    shrinks."""
 
     plain: Representation
-    zipped: Representation | None
+    coded: Mapping[str, Representation] = field(default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
-        return len(self.plain.body) + (len(self.zipped.body) if self.zipped else 0) + _OVERHEAD_BYTES
+        return len(self.plain.body) + sum(len(each.body) for each in self.coded.values()) + _OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,12 +334,28 @@ def _check_digest(key: str, digest: str) -> None:
 
 def prepared(key: str, body: bytes) -> StoredObject:
     """``body`` in the forms in which the object under ``key`` is sent. Apple wants playlists compressed with gzip (HLS
-    authoring specification, 10.1); doing it once per object makes that free."""
+    authoring specification, 10.1), browsers take what is smaller; doing it once per object makes that free."""
     plain = Representation(body, etag_of(key, body))
     if not key.endswith(_COMPRESSED_SUFFIXES):
-        return StoredObject(plain, None)
-    zipped = gzip.compress(body, 6, mtime=0)  # no time in it: the same bytes on every replica
-    return StoredObject(plain, Representation(zipped, _zipped_etag(plain.etag)) if len(zipped) < len(body) else None)
+        return StoredObject(plain)
+    coded = [(coding, compress(body)) for coding, compress in _COMPRESSORS.items()]
+    smaller = sorted((len(small), coding, small) for coding, small in coded if len(small) < len(body))
+    return StoredObject(
+        plain, {coding: Representation(small, f'{plain.etag[:-1]}-{coding}"') for _, coding, small in smaller}
+    )
+
+
+def _brotli(body: bytes) -> bytes:
+    compressed: bytes = brotli.compress(body, mode=brotli.MODE_TEXT, quality=9 if len(body) < _LONG_TEXT_BYTES else 5)
+    return compressed
+
+
+# The same bytes on every replica: no times in them.
+_COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
+    "br": _brotli,
+    "zstd": lambda body: zstandard.ZstdCompressor(level=9 if len(body) < _LONG_TEXT_BYTES else 3).compress(body),
+}
 
 
 def etag_of(key: str, body: bytes | None = None) -> str:
@@ -346,10 +366,6 @@ def etag_of(key: str, body: bytes | None = None) -> str:
         return f'"{match[1]}"'
     assert body is not None, f"the tag of {key} needs its bytes"
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-
-
-def _zipped_etag(etag: str) -> str:
-    return f'{etag[:-1]}-gz"'
 
 
 def content_type_in_asset(name: str) -> str:

@@ -31,6 +31,9 @@ GROWING = "public, max-age=1"
 # The multivariant playlist does not say whether it will list more; an old one plays on, so it may be served stale.
 MULTIVARIANT = "public, max-age=2, stale-while-revalidate=10, stale-if-error=86400"
 FINISHED = "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400"
+# Compressed forms of text, by their names in Content-Encoding.
+CODINGS = ("br", "zstd", "gzip")
+_ALIASES = {"x-gzip": "gzip"}
 # Long enough to take the load of a crowd that waits, short enough not to keep a video back once it is there.
 NOT_FOUND = "public, max-age=1"
 NOT_KEPT = "no-store"
@@ -65,13 +68,18 @@ def _manifest_cache_control(body: bytes) -> str:
     return GROWING if _MPD_TYPE.search(body[:4096]) else FINISHED
 
 
-def accepts_gzip(header: str | None) -> bool:
-    """Whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3). No header: we send it plain."""
+def accepted_codings(header: str | None) -> frozenset[str]:
+    """Which of `CODINGS` an Accept-Encoding header likes best (RFC 9110, 12.5.3); what it likes less is not among them. No
+    header: we send it plain."""
     weights: dict[str, float] = {}
     for item in (header or "").lower().split(","):
         coding, *parameters = (part.strip() for part in item.split(";"))
-        weights[coding] = _weight(parameters)
-    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+        weights[_ALIASES.get(coding, coding)] = _weight(parameters)
+    of_ours = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in CODINGS}
+    best = max(of_ours.values())
+    if best <= 0 or best < weights.get("identity", 0.0):
+        return frozenset()
+    return frozenset(coding for coding, weight in of_ours.items() if weight == best)
 
 
 def _weight(parameters: list[str]) -> float:

@@ -9,12 +9,14 @@ UrlQueryInfo in DASH: the view is the same for all tokens, so caches may drop th
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections import OrderedDict
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
+from origin.cache import SingleFlight
 from origin.messages import Request
 from origin.objects import StoredObject, prepared
 from origin.views_dash import dash_view
@@ -28,6 +30,7 @@ _PRESENTATIONS = ("master.m3u8", "manifest.mpd")
 _CODEC = re.compile(r"[a-z0-9]{4}(\.[A-Za-z0-9.]{1,32})?")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 _VIEWS = 2000
+_LONG_TEXT_BYTES = 64 * 1024
 _VIEWS_BYTES = 64 * 1024 * 1024
 
 View = Wishes
@@ -59,21 +62,32 @@ class ViewCache:
     def __init__(self) -> None:
         self._made: OrderedDict[tuple[str, View], StoredObject] = OrderedDict()
         self._held_bytes = 0
+        self._flights: SingleFlight[StoredObject] = SingleFlight()
 
-    def get(self, key: str, view: View, whole: StoredObject) -> StoredObject:
+    async def get(self, key: str, view: View, whole: StoredObject) -> StoredObject:
         known = self._made.get((key, view))
         if known is not None:
             self._made.move_to_end((key, view))
             return known
-        body = render(key, view, whole.plain.body)
-        stem, _, suffix = key.rpartition(".")
-        made = prepared(f"{stem}-{hash12(body)}.{suffix}", body)
+        body = whole.plain.body
+        if len(body) <= _LONG_TEXT_BYTES:
+            made = _make(key, view, body)
+        else:  # it would keep everybody waiting
+            made = await self._flights.run(f"{key} {view}", lambda: asyncio.to_thread(_make, key, view, body))
+            if (key, view) in self._made:
+                return made
         self._made[(key, view)] = made
         self._held_bytes += made.size_bytes
         while self._made and (len(self._made) > _VIEWS or self._held_bytes > _VIEWS_BYTES):
             _, gone = self._made.popitem(last=False)
             self._held_bytes -= gone.size_bytes
         return made
+
+
+def _make(key: str, view: View, body: bytes) -> StoredObject:
+    made = render(key, view, body)
+    stem, _, suffix = key.rpartition(".")
+    return prepared(f"{stem}-{hash12(made)}.{suffix}", made)
 
 
 def render(key: str, view: View, body: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import secrets
@@ -162,10 +163,24 @@ def test_what_is_no_request_ends_its_connection_only(published: Published) -> No
             assert httpx.get(f"{origin.url}/v/{VIDEO}/master.m3u8").status_code == 200
 
 
+async def _over_http_2(url: str, path: str) -> list[httpx.Response]:
+    async with httpx.AsyncClient(http1=False, http2=True, timeout=60) as client:
+        wanted = [client.get(f"{url}/v/{VIDEO}/{path}") for _ in range(8)]
+        wanted.append(client.get(f"{url}/v/{VIDEO}/{path}", headers={"range": "bytes=5-9"}))
+        wanted.append(client.get(f"{url}/v/{VIDEO}/master.m3u8", headers={"accept-encoding": "br"}))
+        wanted.append(client.head(f"{url}/v/{VIDEO}/{path}"))
+        wanted.append(client.get(f"{url}/v/{VIDEO}/nothing.m3u8"))
+        return list(await asyncio.gather(*wanted))
+
+
 def test_http_2_is_spoken_too(published: Published) -> None:
+    path = published.store_segment(BODY, 0)
     with running_origin(published) as origin:
-        host, port = origin.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=60) as client:
-            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
-            head = client.recv(9)
-        assert head[3] == 4, "a SETTINGS frame comes first"
+        *whole, part, manifest, head, missing = asyncio.run(_over_http_2(origin.url, path))
+    assert {answer.http_version for answer in (*whole, part, manifest, head, missing)} == {"HTTP/2"}
+    assert all(answer.content == BODY for answer in whole)
+    assert (part.status_code, part.content) == (206, BODY[5:10])
+    assert manifest.headers["content-encoding"] == "br"
+    assert manifest.content == b"#EXTM3U\n" * 100
+    assert (head.headers["content-length"], head.content) == (str(len(BODY)), b"")
+    assert missing.status_code == 404

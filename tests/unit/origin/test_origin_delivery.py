@@ -12,8 +12,10 @@ from email.parser import BytesParser
 from email.policy import HTTP
 from typing import TYPE_CHECKING, Any
 
+import brotli
 import httpx
 import pytest
+import zstandard
 
 from origin.app import create_app
 from storage.errors import CatalogueUnavailable, StoreUnavailable
@@ -159,22 +161,52 @@ async def test_who_has_the_bytes_is_told_so(world: World, client: httpx.AsyncCli
     assert (await client.get(path, headers={"if-none-match": '"other"'})).status_code == 200
 
 
-async def test_manifests_are_compressed_for_who_accepts_it(world: World, client: httpx.AsyncClient) -> None:
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "br": brotli.decompress,
+    "zstd": zstandard.decompress,
+}
+
+
+@pytest.mark.parametrize("coding", sorted(_DECOMPRESS))
+async def test_manifests_are_compressed_for_who_accepts_it(
+    world: World, client: httpx.AsyncClient, coding: str
+) -> None:
     body = GROWING * 20
     world.publish("720p/media.m3u8", body)
     path = f"/v/{VIDEO}/720p/media.m3u8"
-    async with client.stream("GET", path, headers={"accept-encoding": "br;q=1, gzip;q=0.5"}) as response:
-        raw = b"".join([chunk async for chunk in response.aiter_raw()])
-        zipped = response.headers
-    plain = await client.get(path)
-    assert zipped["content-encoding"] == "gzip"
-    assert zipped["content-length"] == str(len(raw))
-    assert gzip.decompress(raw) == plain.content == body
-    assert zipped["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    tags = set()
+    for _ in range(3):  # the way through everything, and the shortest one
+        async with client.stream("GET", path, headers={"accept-encoding": f"{coding};q=1, *;q=0.5"}) as response:
+            raw = b"".join([chunk async for chunk in response.aiter_raw()])
+        headers = response.headers
+        assert headers["content-encoding"] == coding
+        assert headers["content-length"] == str(len(raw))
+        assert _DECOMPRESS[coding](raw) == body
+        assert headers["vary"] == "Accept-Encoding"
+        tags.add(headers["etag"])
+    plain = await client.get(path, headers={"accept-encoding": "identity"})
+    assert plain.content == body
+    assert plain.headers["vary"] == "Accept-Encoding"
     assert "content-encoding" not in plain.headers
-    assert zipped["etag"] != plain.headers["etag"]
-    refused = await client.get(path, headers={"accept-encoding": "gzip;q=0"})
+    (tag,) = tags
+    assert tag != plain.headers["etag"]
+    unchanged = await client.get(path, headers={"accept-encoding": coding, "if-none-match": tag})
+    assert unchanged.status_code == 304
+    refused = await client.get(path, headers={"accept-encoding": f"{coding};q=0"})
     assert "content-encoding" not in refused.headers
+
+
+async def test_of_several_codings_the_smallest_is_sent(world: World, client: httpx.AsyncClient) -> None:
+    world.publish("720p/media.m3u8", GROWING * 20)
+    path = f"/v/{VIDEO}/720p/media.m3u8"
+    sizes = {}
+    for coding in _DECOMPRESS:
+        answer = await client.get(path, headers={"accept-encoding": coding})
+        sizes[coding] = int(answer.headers["content-length"])
+    for _ in range(2):
+        answer = await client.get(path, headers={"accept-encoding": "gzip, deflate, br, zstd"})
+        assert int(answer.headers["content-length"]) == min(sizes.values())
 
 
 async def test_segments_are_never_compressed(world: World, client: httpx.AsyncClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from origin.access import parse_target
 from origin.cache import ByteCache
-from origin.policy import Kind, accepts_gzip, cache_control
+from origin.policy import Kind, accepted_codings, cache_control
 from origin.problems import STATUS, status_of
 from origin.ranges import ByteRange, resolve_range
 from packager.compose import compose
@@ -68,19 +68,24 @@ def test_every_error_has_a_status_of_its_family() -> None:
 @pytest.mark.parametrize(
     ("header", "accepted"),
     [
-        (None, False),
-        ("", False),
-        ("gzip", True),
-        ("br, GZIP;q=0.1", True),
-        ("*", True),
-        ("*;q=0", False),
-        ("gzip;q=0, *", False),
-        ("identity", False),
-        ("gzip;q=nonsense", False),
+        (None, set()),
+        ("", set()),
+        ("gzip", {"gzip"}),
+        ("x-gzip", {"gzip"}),
+        ("gzip, deflate, br, zstd", {"gzip", "br", "zstd"}),
+        ("br, GZIP;q=0.1", {"br"}),
+        ("gzip;q=1.0, zstd;q=0.5", {"gzip"}),
+        ("*", {"gzip", "br", "zstd"}),
+        ("*;q=0", set()),
+        ("gzip;q=0, *", {"br", "zstd"}),
+        ("identity", set()),
+        ("identity, gzip;q=0.5", set()),
+        ("identity;q=0.5, gzip", {"gzip"}),
+        ("gzip;q=nonsense", set()),
     ],
 )
-def test_gzip_is_for_who_accepts_it(header: str | None, accepted: bool) -> None:
-    assert accepts_gzip(header) is accepted
+def test_text_is_compressed_as_who_asks_likes_it_best(header: str | None, accepted: set[str]) -> None:
+    assert accepted_codings(header) == accepted
 
 
 def test_a_dash_manifest_without_a_type_is_finished() -> None:
