@@ -169,6 +169,17 @@ def test_ranges_are_those_of_the_object(tiers: Tiers) -> None:
     assert (whole.status_code, whole.content == body) == (200, True)
 
 
+def test_manifests_come_compressed_through_the_edge(tiers: Tiers) -> None:
+    tiers.origin()
+    tiers.published.publish("720p/media.m3u8", b"#EXTM3U\n" * 200)
+    url = f"{tiers.edge_url}/v/{VIDEO}/720p/media.m3u8"
+    # Varnish stands between, and has gzip only.
+    for asked, coding in (("gzip, deflate, br", "gzip"), ("gzip;q=0.8", "gzip"), ("gzip;q=0", None), ("", None)):
+        for _ in range(2):
+            answer = httpx.get(url, headers={"accept-encoding": asked})
+            assert (answer.headers.get("content-encoding"), answer.content) == (coding, b"#EXTM3U\n" * 200)
+
+
 def test_what_was_fetched_plays_on_while_the_origin_is_down(tiers: Tiers) -> None:
     origin = tiers.origin()
     path = tiers.published.store_segment(b"segment" * 1000, 0)
