@@ -23,7 +23,8 @@ class Film:
     def label(self) -> str:
         if not self.seconds:
             return self.path.name
-        return f"{self.seconds} s" if self.seconds < 120 else f"{self.seconds // 60} min"
+        length = f"{self.seconds} s" if self.seconds < 120 else f"{self.seconds // 60} min"
+        return length if self.path.suffix == ".mp4" else f"{length} {self.path.suffix[1:]}"
 
 
 def ffmpeg(*args: str) -> None:
@@ -54,11 +55,13 @@ def small_film(folder: Path) -> Path:
     return target
 
 
-def long_film(folder: Path, seconds: int) -> Film:
-    """A film of ``seconds``, its index at the front. Half a day and more are made of the small film."""
-    target = folder / f"film-{seconds}.mp4"
+def long_film(folder: Path, seconds: int, container: str = "mp4") -> Film:
+    """A film of ``seconds``, its index at the front, or in a ``container`` (the ending of its name) without such. Half a
+    day and more are made of the small film."""
+    target = folder / f"film-{seconds}.{container}"
     if not target.exists():
         once = small_film(folder) if seconds >= 6 * 3600 else short_film(folder)
         loops = ["-stream_loop", str(-(-seconds // SHORT_S) - 1)]
-        ffmpeg(*loops, "-i", str(once), "-t", str(seconds), "-c", "copy", "-movflags", "+faststart", str(target))
+        fast = ["-movflags", "+faststart"] if container == "mp4" else []
+        ffmpeg(*loops, "-i", str(once), "-t", str(seconds), "-c", "copy", *fast, str(target))
     return Film(path=target, seconds=seconds)

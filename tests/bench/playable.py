@@ -1,10 +1,12 @@
 """How long a video takes from the last byte of its upload to `playable`, and where the time goes.
 
-    python -m tests.bench.playable [--durations 30,600,3600,43200] [--uploads 5] [--busy]
+    python -m tests.bench.playable [--durations 30,600,3600,43200] [--uploads 5] [--busy] [--first-frame] [--container mkv]
 
 Runs ``fishladder up`` on ports and a folder of its own, uploads films of several lengths (one short film made longer by
 stream copy), and reads from the workers' own logs when each stage of each video began and ended. ``--busy`` fills the
-queue with other people's work first. Absolute figures belong to the machine that they were measured on.
+queue with other people's work first. ``--first-frame`` opens each film's page in Chromium while it is being uploaded, and
+tells when the first picture was shown there; the browser works on the same CPUs. Absolute figures belong to the machine
+that they were measured on.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import shutil
 import statistics
 import tempfile
 import time
 from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,13 +28,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.bench.films import Film, long_film
+from tests.bench.films import NODE_MODULES, Film, long_film
 from tests.bench.tables import render_table
 from tests.e2e.published import video_facts
 from tests.e2e.stack import RunningStack, running_stack
 
 BODY_BYTES = 32 * 1024 * 1024
+OTHERS_S = 1800
+"""How long the films of other people are with which a queue is filled."""
 STAGES = ("completed", "to inspect", "inspect", "to encode", "encode", "audio", "to publish", "publish", "playable")
 
 
@@ -51,8 +59,10 @@ class Measured:
     stages: dict[str, float]
 
 
-def upload(stack: RunningStack, film: Film, title: str) -> tuple[str, float]:
-    """Upload over tus; (video id, wall clock when the last byte had left)."""
+def upload(
+    stack: RunningStack, film: Film, title: str, *, created_as: Callable[[str], None] = lambda _: None
+) -> tuple[str, float]:
+    """Upload over tus; (video id, wall clock when the last byte had left). ``created_as`` gets the id before any byte."""
     address = urlsplit(stack.api)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=300)
     size = film.path.stat().st_size
@@ -66,6 +76,7 @@ def upload(stack: RunningStack, film: Film, title: str) -> tuple[str, float]:
     created.read()
     assert created.status == 201, created.status
     video = created.getheader("Fishladder-Video") or ""
+    created_as(video)
     location = urlsplit(created.getheader("Location") or "").path
     sent_s = 0.0
     with film.path.open("rb") as file:
@@ -132,11 +143,12 @@ def measure(lines: list[dict[str, Any]], sent_s: float) -> Measured:
     done = turns(lines)
     completed_s = next(clock(line) for line in lines if line["event"] == "upload_completed")
     inspect = next(turn for turn in done if turn.kind == "inspect")
-    fast = [turn for turn in done if turn.lane == "playable" and turn.kind in ("encode", "audio")]
+    publish = next(turn for turn in done if turn.kind == "publish" and turn.video_state in ("playable", "ready"))
+    # Later chunks in the same lane are not waited for.
+    fast = [turn for turn in done if turn.lane == "playable" and turn.ended_s <= publish.began_s + 0.05]
     encode = next(turn for turn in fast if turn.kind == "encode")
     audio = [turn for turn in fast if turn.kind == "audio"]
-    publish = next(turn for turn in done if turn.kind == "publish" and turn.video_state in ("playable", "ready"))
-    last_s = max(turn.ended_s for turn in fast)
+    last_s = max(turn.ended_s for turn in (encode, *audio))
     return Measured(
         stages={
             "completed": completed_s - sent_s,
@@ -158,11 +170,48 @@ def quantile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, max(0, -(-int(share * 100) * len(ordered) // 100) - 1))]
 
 
+class Watching:
+    """Pages in Chromium that wait for their films."""
+
+    def __init__(self, browser: Browser, stack: RunningStack) -> None:
+        self._browser, self._stack = browser, stack
+        self._page: Page | None = None
+
+    def open(self, video: str) -> None:
+        self._page = self._browser.new_page()
+        self._page.add_init_script(
+            "const look = setInterval(() => { const video = document.querySelector('video'); if (!video) return;"
+            " clearInterval(look); video.muted = true;"
+            " video.requestVideoFrameCallback(() => { window.shownAt = Date.now(); }); }, 5);"
+        )
+        self._page.goto(f"{self._stack.api}/embed/{video}")
+
+    def first_frame_s(self, timeout_s: float = 120) -> float:
+        """Wall clock when the first picture was shown; closes the page."""
+        assert self._page is not None
+        deadline = time.monotonic() + timeout_s
+        while (shown_ms := self._page.evaluate("() => window.shownAt || 0")) == 0:
+            assert time.monotonic() < deadline, "no picture was shown"
+            self._page.wait_for_timeout(20)
+        self._page.close()
+        return float(shown_ms) / 1000
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--durations", default="30,600,3600,43200", help="seconds, separated by commas")
     parser.add_argument("--uploads", type=int, default=5, help="of each length")
     parser.add_argument("--busy", action="store_true", help="with the queue full of other work")
+    parser.add_argument("--first-frame", action="store_true", help="in Chromium, too")
+    parser.add_argument("--container", default="mp4", help="mp4, mkv, ts or flv")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--file", type=Path, help="upload this instead of made films")
     parser.add_argument("--films", type=Path, help="folder that keeps the made films; default: none does")
@@ -174,31 +223,47 @@ def main() -> None:
         films = (
             [Film(path=asked.file, seconds=0)]
             if asked.file
-            else [long_film(folder, int(seconds)) for seconds in asked.durations.split(",")]
+            else [long_film(folder, int(seconds), asked.container) for seconds in asked.durations.split(",")]
         )
         state = Path(made) / "state"
         state.mkdir()
-        with running_stack(state, workers=asked.workers) as stack:
+        env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES)}
+        with (
+            running_stack(state, workers=asked.workers, env=env) as stack,
+            chromium() if asked.first_frame else nullcontext() as browser,
+        ):
+            watching = Watching(browser, stack) if browser is not None else None
             if asked.busy:
+                others = long_film(folder, OTHERS_S)
                 for number in range(4):
-                    upload(stack, films[-1], f"Other work {number}")
+                    until_playable(stack, upload(stack, others, f"Other work {number}")[0])
             for film in films:
-                measured = []
-                for number in range(asked.uploads):
-                    video, sent_s = upload(stack, film, f"Bench {number}")
-                    until_playable(stack, video)
-                    time.sleep(0.3)  # the log line follows the commit
-                    measured.append(measure(log_lines(stack, video), sent_s))
-                    _quiet(stack, video, busy=asked.busy)
+                measured = [
+                    _one(stack, film, f"Bench {number}", watching, busy=asked.busy) for number in range(asked.uploads)
+                ]
                 rows.append(_row(film, measured))
-                print(render_table(("film", "of", *STAGES), rows), flush=True)
+                print(render_table(("film", "of", *STAGES, "first frame"), rows), flush=True)
+
+
+def _one(stack: RunningStack, film: Film, title: str, watching: Watching | None, *, busy: bool) -> Measured:
+    video, sent_s = upload(stack, film, title, created_as=watching.open if watching else lambda _: None)
+    first_frame_s = watching.first_frame_s() if watching else None
+    until_playable(stack, video)
+    time.sleep(0.3)  # the log line follows the commit
+    found = measure(log_lines(stack, video), sent_s)
+    if first_frame_s is not None:
+        found.stages["first frame"] = first_frame_s - sent_s
+    _quiet(stack, video, busy=busy)
+    return found
 
 
 def _row(film: Film, measured: list[Measured]) -> tuple[str, ...]:
     p50 = {stage: statistics.median(one.stages[stage] for one in measured) for stage in STAGES}
     p95 = quantile([one.stages["playable"] for one in measured], 0.95)
     cells = [f"{p50[stage]:.2f}" for stage in STAGES[:-1]]
-    return (film.label, str(len(measured)), *cells, f"p50 {p50['playable']:.2f} p95 {p95:.2f}")
+    shown = [one.stages["first frame"] for one in measured if "first frame" in one.stages]
+    first = f"p50 {statistics.median(shown):.2f} p95 {quantile(shown, 0.95):.2f}" if shown else ""
+    return (film.label, str(len(measured)), *cells, f"p50 {p50['playable']:.2f} p95 {p95:.2f}", first)
 
 
 def _quiet(stack: RunningStack, video: str, *, busy: bool) -> None:
