@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from storage.errors import TooLarge
 
 MIB = 1 << 20
-GROWTH_PARTS = 1000
-MAX_PART_BYTES = 512 * MIB  # of an upload of unknown length; S3 allows 5 GiB, memory does not
+GROWTH_PARTS = 800
+MAX_PART_BYTES = 1024 * MIB
+"""Of an upload of unknown length. S3 allows 5 GiB, memory does not; with less than this, 5 TiB would not fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,8 @@ def plan_part_bytes(*, stored_parts: int, stored_bytes: int, length_bytes: int |
     """Size of the next part, given how many are stored.
 
     Known length: equal parts, as small as the limit on their number allows. Unknown length: the size doubles every
-    1,000 parts, so that small uploads stay cheap and 2.4 TiB still fit into 10,000 parts.
+    800 parts up to 1 GiB, so that uploads below 6 GiB cost the least memory, and 5 TiB (the largest object of S3) fit into
+    10,000 parts.
     """
     parts_left = policy.max_parts - stored_parts
     if parts_left < 1:

@@ -25,12 +25,40 @@ def test_a_known_length_is_cut_into_equal_parts_within_the_stores_limit(length: 
     assert again == size
 
 
-def test_an_unknown_length_fits_two_tebibytes() -> None:
-    stored = sum(
+def grown(parts: int, start: int = 0) -> int:
+    """Bytes in ``parts`` parts of an upload of unknown length."""
+    sizes = (
         plan_part_bytes(stored_parts=n, stored_bytes=0, length_bytes=None, policy=POLICY)
-        for n in range(POLICY.max_parts)
+        for n in range(start, start + parts)
     )
-    assert stored > 2 * TIB
+    return sum(sizes)
+
+
+def test_an_unknown_length_fits_the_largest_object_of_s3() -> None:
+    assert grown(POLICY.max_parts) >= 5 * TIB
+
+
+def test_an_unknown_length_costs_little_memory_for_long() -> None:
+    assert grown(800) == 800 * 8 * MIB
+    sizes = [grown(1, start) for start in range(0, POLICY.max_parts, 100)]
+    assert sizes == sorted(sizes)
+    assert max(sizes) == 1024 * MIB
+
+
+@given(st.integers(0, 9_999), st.floats(0, 1))
+def test_a_length_that_is_told_anywhere_on_the_way_fits_too(parts: int, share: float) -> None:
+    stored = grown(parts)
+    length = stored + int(share * max(0, 5 * TIB - stored))
+    left, sizes = length - stored, []
+    while left > 0:
+        size = plan_part_bytes(
+            stored_parts=parts + len(sizes), stored_bytes=length - left, length_bytes=length, policy=POLICY
+        )
+        jump = max(1, min(left // size, 500))  # the plan changes slowly; not every part needs asking for
+        sizes += [size] * jump
+        left -= size * jump
+    assert parts + len(sizes) <= POLICY.max_parts
+    assert max(sizes, default=0) <= 5 * 1024 * MIB
 
 
 def test_a_length_that_is_told_late_still_fits() -> None:
