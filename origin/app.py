@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
@@ -31,6 +32,7 @@ from origin.messages import (
     Response,
     Scope,
     Send,
+    address_of,
     header,
     json_response,
     read_body,
@@ -51,7 +53,7 @@ from origin.problems import (
 )
 from origin.reports import Reports
 from origin.settings import OriginSettings
-from storage.errors import Conflict, FishladderError, NotFound
+from storage.errors import Conflict, FishladderError, NotAllowed, NotFound
 from storage.ids import VideoId
 from storage.media.encryption import Encryption
 
@@ -92,6 +94,7 @@ class _Origin:
             queue=settings.report_queue,
             interval_s=settings.report_interval_s,
             days=settings.plays_days,
+            sessions_per_address=settings.sessions_per_address,
         )
         disk = settings.disk_cache
         objects = ObjectReader(
@@ -185,9 +188,11 @@ class _Origin:
         """What a request for media says of its player."""
         query: bytes = scope.get("query_string", b"")
         if b"CMCD=" in query:
-            self._reports.take_query(query.decode("latin-1"), video, sent_bytes)
+            address = address_of(scope, self._settings.trusted_proxies)
+            self._reports.take_query(query.decode("latin-1"), video, sent_bytes, address)
         elif any(name.startswith(b"cmcd-") for name, _ in scope["headers"]):
-            self._reports.take_headers(scope["headers"], video, sent_bytes)
+            address = address_of(scope, self._settings.trusted_proxies)
+            self._reports.take_headers(scope["headers"], video, sent_bytes, address)
 
     async def _route(self, request: Request, scope: Scope, receive: Receive) -> tuple[Response, str]:
         """The answer and the kind that it is counted under."""
@@ -253,12 +258,13 @@ class _Origin:
         return Response(status=204, headers=[header("cache-control", "max-age=5"), *self._common])
 
     async def _take_events(self, request: Request, receive: Receive) -> Response:
-        """Reports of event mode. The answer is the same for every video: it tells nothing of what is there."""
+        """Reports of event mode, of who may play the video. The answer is the same for every video and for everybody: it
+        tells nothing of what is there."""
         body = await read_body(receive, _REPORT_BYTES)
-        with suppress(NotFound):
-            video = VideoId(request.path.split("/")[2])
-            await self._delivery.known(video)
-            self._reports.take_events(body.decode("utf-8", "replace"), video)
+        with suppress(NotFound, NotAllowed):
+            video = request.path.split("/")[2]
+            await self._delivery.authorize(parse_target(f"/v/{video}/master.m3u8"), replace(request, edge=None))
+            self._reports.take_events(body.decode("utf-8", "replace"), video, request.address)
         return Response(status=204, headers=[header("cache-control", "no-store"), *self._common])
 
     async def _plays_page(self, request: Request) -> Response:

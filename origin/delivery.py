@@ -23,7 +23,6 @@ from origin.wishes import Wishes
 from packager.encryption import KEYS_FOLDER
 from storage.errors import NotAllowed, NotFound
 from storage.grants import Downloads
-from storage.ids import VideoId
 from storage.media.encryption import Encryption
 
 log = structlog.get_logger(__name__)
@@ -102,10 +101,6 @@ class Delivery:
         view = await self._with_licence_url(target, published, request, view)
         described = await self._find(target, published, request, view)
         return await self._respond(request, described), target
-
-    async def known(self, video: VideoId) -> None:
-        """Raises `NotFound` for a video that does not play."""
-        await self._lookup.find(video)
 
     def _is_edge(self, request: Request) -> bool:
         sent = (request.edge or "").encode()

@@ -111,6 +111,13 @@ async def read_body(receive: Receive, most_bytes: int) -> bytes:
             return body
 
 
+def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str | None:
+    """Who asks, as `read_request` says."""
+    client = scope.get("client")
+    said = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return _speaks_for(client[0] if client else None, ", ".join(said) or None, trusted_proxies)
+
+
 def _speaks_for(address: str | None, forwarded_for: str | None, trusted: tuple[str, ...]) -> str | None:
     """Who asks: the last address before proxies that we trust."""
     for earlier in reversed((forwarded_for or "").split(",")):

@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from origin.tally import Tally
+from storage.plays import Heard
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _KINDS = (
@@ -29,6 +30,14 @@ _COUNTERS = {
     "damaged_objects": "Objects whose bytes are not those that their name promises.",
     "reports": "CMCD reports taken in.",
     "dropped_reports": "CMCD reports dropped because too many waited.",
+    "refused_reports": "CMCD reports of sessions beyond those that an address may begin.",
+    "plays": "Plays that began.",
+    "play_stalls": "Stalls that players reported.",
+    "play_stalled_ms": "Milliseconds that players reported as stalled.",
+    "play_media_ms": "Milliseconds of pictures that players asked for.",
+    "play_kbits": "Kilobits of those pictures, by their bitrate.",
+    "play_switches": "Changes of bitrate.",
+    "play_failures": "Failures that players reported.",
 }
 _GAUGES = {
     "cache_bytes": "Memory that hot objects take.",
@@ -42,7 +51,9 @@ _STATUS_INDEX = {status: index for index, status in enumerate(_STATUSES)}
 _BASE = {kind: index * _PER_KIND for index, kind in enumerate(_KINDS)}
 _SINGLE = {name: len(_KINDS) * _PER_KIND + index for index, name in enumerate((*_COUNTERS, *_GAUGES))}
 _STORE = len(_KINDS) * _PER_KIND + len(_SINGLE)  # buckets and nanoseconds of reads from the store
-_SIZE = _STORE + _BUCKETS + 1
+_STARTUP_S = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+_STARTUP = _STORE + _BUCKETS + 1  # buckets of start-up times, and their milliseconds
+_SIZE = _STARTUP + len(_STARTUP_S) + 2
 _OTHER = len(_STATUSES)
 _BUCKETS_AT = _OTHER + 1
 _NANOSECONDS_AT = _BUCKETS_AT + _BUCKETS
@@ -93,6 +104,18 @@ class OriginMetrics(Collector):
         self.count("store_reads")
         self.count("store_bytes", size_bytes)
 
+    def count_heard(self, heard: Heard) -> None:
+        """What a player reported."""
+        self.count("play_stalls", heard.stalls)
+        self.count("play_stalled_ms", heard.stalled_ms)
+        self.count("play_media_ms", heard.media_ms)
+        self.count("play_kbits", heard.weighted_kbps_ms // 1000)
+        self.count("play_switches", heard.switches)
+        self.count("play_failures", heard.failures)
+        if heard.startup_ms is not None:
+            self._counts[_STARTUP + bisect_left(_STARTUP_S, heard.startup_ms / 1000)] += 1
+            self._counts[_STARTUP + len(_STARTUP_S) + 1] += heard.startup_ms
+
     def render(self) -> tuple[str, bytes]:
         """Content type and body of ``/metrics``."""
         return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self._registry)
@@ -119,13 +142,19 @@ class OriginMetrics(Collector):
         store = HistogramMetricFamily("fishladder_origin_store_seconds", "Time to read an object from the store.")
         store.add_metric((), _cumulated(totals[_STORE : _STORE + _BUCKETS]), totals[_STORE + _BUCKETS] / 1e9)
         yield store
+        startup = HistogramMetricFamily(
+            "fishladder_origin_startup_seconds", "From the wish to play to the first picture, as players reported it."
+        )
+        of_startup = totals[_STARTUP : _STARTUP + len(_STARTUP_S) + 1]
+        startup.add_metric((), _cumulated(of_startup, _STARTUP_S), totals[_STARTUP + len(_STARTUP_S) + 1] / 1000)
+        yield startup
         for name, doc in _COUNTERS.items():
             yield CounterMetricFamily(f"fishladder_origin_{name}", doc, value=totals[_SINGLE[name]])
         for name, doc in _GAUGES.items():
             yield GaugeMetricFamily(f"fishladder_origin_{name}", doc, value=totals[_SINGLE[name]])
 
 
-def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
+def _cumulated(buckets: list[int], upper_s: tuple[float, ...] = _SECONDS) -> list[tuple[str, float]]:
     """Buckets as Prometheus wants them: each with all that are smaller."""
-    bounds = [*(str(seconds) for seconds in _SECONDS), "+Inf"]
+    bounds = [*(str(seconds) for seconds in upper_s), "+Inf"]
     return [(bound, sum(buckets[: index + 1])) for index, bound in enumerate(bounds)]

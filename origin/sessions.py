@@ -13,16 +13,18 @@ from storage.plays import Heard
 
 _SESSIONS = 50_000
 _LONGEST_MS = 10 * 60 * 1000
+_LONGEST_FILM_MS = 7 * 24 * 3600 * 1000
 _PICTURES = (ObjectType.VIDEO, ObjectType.MUXED)
 _STANDING = (State.REBUFFERING, State.WAITING)
 
 
 @dataclass(slots=True)
 class _Session:
-    """``told_durations``: the player says itself how long it stalled, so that changes of its state need not."""
+    """``has_started``: how long that took is known; ``has_played``: it was said that it plays. ``told_durations``: the player says itself how long it stalled, so that changes of its state need not."""
 
     starting_ts_ms: int | None = None
     has_started: bool = False
+    has_played: bool = False
     standing_since_ts_ms: int | None = None
     told_durations: bool = False
     last_kbps: int | None = None
@@ -44,6 +46,9 @@ class Sessions:
         self._entries = entries
         self._known: OrderedDict[tuple[VideoId, str], _Session] = OrderedDict()
 
+    def knows(self, video: VideoId, name: str) -> bool:
+        return (video, name) in self._known
+
     def hear(self, report: Report) -> Heard | None:
         """What a report adds to its play; None for one that names no session."""
         cmcd = report.cmcd
@@ -63,7 +68,7 @@ class Sessions:
             weighted_kbps_ms=media_ms * (cmcd.br_kbps or 0),
             switches=switches,
             failures=int(cmcd.failed),
-            position_ms=cmcd.pt_ms if cmcd.pt_ms is not None else session.media_ms,
+            position_ms=min(cmcd.pt_ms if cmcd.pt_ms is not None else session.media_ms, _LONGEST_FILM_MS),
             requests=int(cmcd.event is None),
             sent_bytes=report.sent_bytes,
         )
@@ -99,6 +104,10 @@ def _stalls(session: _Session, cmcd: Cmcd) -> tuple[int, int]:
     if session.told_durations:
         return 0, 0
     if cmcd.state is not None and cmcd.ts_ms is not None:
+        # What a player waits for before it ever played is its start.
+        session.has_played = session.has_played or cmcd.state is State.PLAYING
+        if not session.has_played:
+            return 0, 0
         since = session.standing_since_ts_ms
         session.standing_since_ts_ms = (since or cmcd.ts_ms) if cmcd.state in _STANDING else None
         if since is not None and cmcd.state is State.PLAYING:

@@ -63,6 +63,8 @@ class OriginSettings:
     # Reports of players that may wait to be written, and how often they are, in seconds.
     report_queue: int = 10_000
     report_interval_s: float = 5.0
+    # Sessions of one video that one address may begin in an hour; what others say from there is not counted.
+    sessions_per_address: int = 300
     # How long single plays are kept, in days.
     plays_days: int = 90
 

@@ -67,8 +67,9 @@ class Play:
 class Plays(Protocol):
     """Each call is one transaction. All block."""
 
-    def record_plays(self, heard: tuple[Heard, ...]) -> None:
-        """Add what was heard to its plays; a play that is new counts as a view of its video, once and for good."""
+    def record_plays(self, heard: tuple[Heard, ...]) -> int:
+        """Add what was heard to its plays; a play that is new counts as a view of its video, once and for good. How many
+        were new."""
         ...
 
     def plays(self, video: VideoId, *, since_ms: int = 0, limit: int = 10_000) -> tuple[Play, ...]:

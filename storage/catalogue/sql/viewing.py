@@ -34,14 +34,17 @@ class SqlViewing:
             insert = tx.insert(visibilities).values(video_id=video, visibility=visibility)
             tx.execute(insert.on_conflict_do_update(index_elements=["video_id"], set_={"visibility": visibility}))
 
-    def record_plays(self, heard: tuple[Heard, ...]) -> None:
+    def record_plays(self, heard: tuple[Heard, ...]) -> int:
+        new = 0
         with self._db.write() as tx:
             # In one order for all writers, so that two of them never wait for each other.
             for one in sorted(heard, key=lambda one: (one.video, one.session)):
                 if _add(tx, one):
+                    new += 1
                     count = tx.insert(view_counts).values(video_id=one.video, views=1)
                     more = {"views": view_counts.c.views + 1}
                     tx.execute(count.on_conflict_do_update(index_elements=["video_id"], set_=more))
+        return new
 
     def plays(self, video: VideoId, *, since_ms: int = 0, limit: int = 10_000) -> tuple[Play, ...]:
         query = (
