@@ -1,5 +1,6 @@
-"""Four players play a film while the rest of it is being encoded: from `playable` to the end, through the change from
-EVENT to VOD and from dynamic to static, without an error and without waiting for what is there."""
+"""Players play a film while the rest of it is being encoded: from the moment when it becomes `playable` to the end, through
+the change from EVENT to VOD and from dynamic to static, without an error and without waiting for what is there. Our own
+player changes over to the full ladder in place."""
 
 from __future__ import annotations
 
@@ -8,11 +9,12 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests.e2e.film import FILM_FPS, make_film
 from tests.e2e.player_page import PlayerPage, Report
@@ -22,21 +24,24 @@ from tests.e2e.stack import RunningStack, running_stack
 pytestmark = pytest.mark.e2e
 
 SECONDS = 30.0
-LISTED_S = 12.0  # when the players start
+LONG_ENOUGH_S = 40.0  # for the full ladder to come while it plays
+EDGES_S = (4.0, 12.0)  # where what is listed ends before the film is whole: after each early chunk
 PLAYERS = (("hls.js", "hls"), ("shaka-player", "hls"), ("shaka-player", "dash"), ("dash.js", "dash"))
 
 
 @pytest.fixture(scope="module")
-def slow_stack(ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    """Its ffmpeg takes its time over what comes after the first twelve seconds, so that the film surely still grows while
-    players play these."""
+def slow_stack(ffmpeg: Path, node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """Its ffmpeg takes its time over what comes after the first twelve seconds, and over large pictures, so that the film
+    surely still grows while players play these."""
     folder = tmp_path_factory.mktemp("slow")
     slow = folder / "ffmpeg"
-    slow.write_text(f"#!/bin/sh\ncase \"$*\" in *' -ss 1'[0-9]*) sleep 6;; esac\nexec '{ffmpeg}' \"$@\"\n")
+    late = "*' -ss 1'[0-9]*|*/720p.mp4*"
+    slow.write_text(f'#!/bin/sh\ncase "$*" in {late}) sleep 6;; esac\nexec \'{ffmpeg}\' "$@"\n')
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     state = folder / "state"
     state.mkdir()
-    with running_stack(state, workers=2, env={"FISHLADDER_FFMPEG": str(slow)}) as running:
+    env = {"FISHLADDER_FFMPEG": str(slow), "FISHLADDER_WEB_LIBRARIES": str(node_modules)}
+    with running_stack(state, workers=2, env=env) as running:
         yield running
 
 
@@ -46,7 +51,6 @@ def test_players_play_on_while_the_film_grows(
     pages = [PlayerPage(browser.new_page(), pages_url) for _ in PLAYERS]
     film = make_film(ffmpeg, tmp_path / "film.mp4", seconds=SECONDS, size="640x360")
     facts = until_state(slow_stack.api, slow_stack.upload(film, title="Growing"), "playable")
-    until_listed(facts["hls_url"], LISTED_S)
     for page, (player, kind) in zip(pages, PLAYERS, strict=True):
         page.load(player, facts[f"{kind}_url"])
         page.play()
@@ -64,22 +68,75 @@ def test_players_play_on_while_the_film_grows(
         played_through(f"{player} {kind}", last)
 
 
+def test_our_own_player_changes_over_to_the_full_ladder_in_place(
+    slow_stack: RunningStack, ffmpeg: Path, browser: Browser, tmp_path: Path
+) -> None:
+    film = make_film(ffmpeg, tmp_path / "film.mp4", seconds=LONG_ENOUGH_S, size="1280x720")
+    facts = until_state(slow_stack.api, slow_stack.upload(film, title="Growing larger"), "playable")
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{slow_stack.api}/embed/{facts['id']}")
+    begun = OwnPlayer(page)
+    begun.play()
+    begun.until("video.currentTime > 0.5")
+    assert begun.height() in (240, 480), "the rungs that are made first"
+
+    begun.until("video.videoHeight === 720")
+    begun.until("video.ended")
+
+    assert begun.same_page(), "it went on in the page that was opened"
+    assert begun.went_back() < 0.5, "nothing was shown a second time"
+    assert wrong == []
+    assert until_settled(slow_stack.api, facts["id"])["state"] == "ready"
+    page.close()
+
+
+class OwnPlayer:
+    """Our player in its page; what it shows is watched frame by frame."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.until("video !== null")
+        self._do(
+            "window.opened = true; window.back = 0; let last = 0;"
+            "const look = (_, shown) => {"
+            " window.back = Math.max(window.back, last - shown.mediaTime); last = shown.mediaTime;"
+            " video.requestVideoFrameCallback(look); };"
+            "video.requestVideoFrameCallback(look);"
+        )
+
+    def play(self) -> None:
+        self.until("video.readyState >= 2")
+        self._do("video.muted = true; return video.play();")
+
+    def until(self, condition: str, timeout_s: float = 120) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self._do(f"return {condition};"):
+            assert time.monotonic() < deadline, condition
+            self._page.wait_for_timeout(50)
+
+    def height(self) -> int:
+        return int(self._do("return video.videoHeight;"))
+
+    def same_page(self) -> bool:
+        return bool(self._do("return window.opened === true;"))
+
+    def went_back(self) -> float:
+        return float(self._do("return window.back;"))
+
+    def _do(self, statements: str) -> Any:
+        return self._page.evaluate(f"() => {{ const video = document.querySelector('video'); {statements} }}")
+
+
 def played_through(who: str, last: Report) -> None:
     assert last.errors == [], who
     assert last.ended, who
     assert last.time == pytest.approx(SECONDS, abs=2 / FILM_FPS), who
     assert len(last.buffered) == 1, who
     # At the edge of what is listed a player has to wait if the encoder is slower than it; anywhere else it must not.
-    waits = [time for time in last.waits if time > 0.5 and abs(time - LISTED_S) > 0.5]
+    waits = [time for time in last.waits if time > 0.5 and all(abs(time - edge) > 0.5 for edge in EDGES_S)]
     assert waits == [], f"{who} waited for what was there already"
-
-
-def until_listed(url: str, seconds: float, timeout_s: float = 60) -> None:
-    """Until the media playlists have grown to ``seconds``."""
-    deadline = time.monotonic() + timeout_s
-    while sum(float(length) for length in re.findall(r"#EXTINF:([\d.]+)", media_playlist(url))) < seconds - 0.1:
-        assert time.monotonic() < deadline, media_playlist(url)
-        time.sleep(0.1)
 
 
 def media_playlist(url: str) -> str:
