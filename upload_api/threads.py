@@ -15,15 +15,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 CATALOGUE_THREADS = 16
+COMPUTE_THREADS = 4
 
 
 class Threads:
-    """Two bounded groups of threads. A call that has started is waited for even when its caller is cancelled: no effect
+    """Three bounded groups of threads. A call that has started is waited for even when its caller is cancelled: no effect
     is left running behind our back."""
 
     def __init__(self, part_threads: int) -> None:
         self._catalogue = anyio.CapacityLimiter(CATALOGUE_THREADS)
         self._parts = anyio.CapacityLimiter(part_threads)
+        self._compute = anyio.CapacityLimiter(COMPUTE_THREADS)
 
     async def catalogue(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """``call`` in a thread for short calls."""
@@ -32,6 +34,10 @@ class Threads:
     async def store(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """``call`` in a thread for calls that move bytes."""
         return await _finished(partial(call, *args, **kwargs), self._parts)
+
+    async def compute(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """``call`` in a thread for work that lets the interpreter go, as digests do, and waits for nobody."""
+        return await _finished(partial(call, *args, **kwargs), self._compute)
 
 
 async def _finished(call: Callable[[], R], limiter: anyio.CapacityLimiter) -> R:

@@ -100,14 +100,14 @@ def parse_promise(fields: Mapping[str, str], *, trailers: bool) -> Promise | Non
 
 
 class Digests:
-    """The digests that may be asked for, taken as the body passes."""
+    """The digests that may be asked for; `hashing.Hashing` feeds them as the body passes."""
 
     def __init__(self, promise: Promise | None) -> None:
         self._hashes = {name: _HASHES[name]() for name in promise.algorithms} if promise is not None else {}
 
-    def update(self, piece: bytes) -> None:
-        for each in self._hashes.values():
-            each.update(piece)
+    @property
+    def hashes(self) -> tuple[_Hash, ...]:
+        return tuple(self._hashes.values())
 
     def check(self, promise: Promise, trailer: str | None) -> None:
         """Raises `ChecksumMismatch`, or `InvalidRequest` if the announced trailer did not come."""

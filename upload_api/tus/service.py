@@ -28,6 +28,7 @@ from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
 from upload_api.tus.checksums import Digests, Promise
 from upload_api.tus.completion import drop_bytes, finish_source, give_up_source, refuse_source
 from upload_api.tus.concat import upload_id_of
+from upload_api.tus.hashing import Hashing, PassingFiles
 from upload_api.tus.joining import Joiner
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
 from upload_api.tus.parts import PartPolicy
@@ -109,6 +110,7 @@ class TusService:
             ),
         )
 
+        self._passing = PassingFiles()
         self.joiner = Joiner(ports, threads, self._leases, settings.max_upload_bytes)
 
     async def create(self, creation: Creation, urls: Urls, who: Principal) -> Upload:
@@ -306,8 +308,9 @@ class TusService:
         writer = SourceWriter(
             self._ports, self._threads, self._parts, upload, hold, on_approval=promise is not None, told=told
         )
-        digests = Digests(promise)
-        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold, digests))
+        digests, passing = Digests(promise), self._passing.begin(upload)
+        hashing = Hashing(self._threads, [*digests.hashes, *([] if passing is None else [passing])])
+        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold, hashing))
         hold.on_stop(partial(_cancel, reader))
         given_up: asyncio.CancelledError | None = None
         with self._metrics.writers.track_inprogress():
@@ -319,11 +322,18 @@ class TusService:
                 reader.cancel()
                 await asyncio.wait({reader})
             hold.on_stop(None)
+            try:
+                if promise is None:
+                    kept, surplus = True, await self._settle(writer, reader)
+                else:
+                    kept, surplus = await self._settle_promised(writer, reader, promise, digests, hashing, body)
+            finally:
+                await hashing.settle()
+            if writer.durable_bytes > upload.offset_bytes:
+                whole = passing is not None and passing.position == writer.durable_bytes
+                self._passing.keep(upload.id, passing if whole else None)
             if promise is None:
-                kept, surplus = True, await self._settle(writer, reader)
                 _check_unannounced(body)
-            else:
-                kept, surplus = await self._settle_promised(writer, reader, promise, digests, body)
         self._metrics.received_bytes.inc(writer.durable_bytes - upload.offset_bytes)
         log.info(
             "upload_body_ended",
@@ -337,8 +347,8 @@ class TusService:
         upload = await self._finished(await self._standing(upload.id), hold)
         if given_up is not None:
             raise given_up
-        whole = body.ended or body.disconnected
-        return Receipt(upload=upload, surplus=surplus, stopped=None if whole else hold.stopped, kept=kept)
+        came = body.ended or body.disconnected
+        return Receipt(upload=upload, surplus=surplus, stopped=None if came else hold.stopped, kept=kept)
 
     @staticmethod
     async def _settle(writer: SourceWriter, reader: asyncio.Task[bool]) -> bool:
@@ -351,7 +361,13 @@ class TusService:
         return surplus
 
     async def _settle_promised(
-        self, writer: SourceWriter, reader: asyncio.Task[bool], promise: Promise, digests: Digests, body: Pieces
+        self,
+        writer: SourceWriter,
+        reader: asyncio.Task[bool],
+        promise: Promise,
+        digests: Digests,
+        hashing: Hashing,
+        body: Pieces,
     ) -> tuple[bool, bool]:
         """(kept, surplus) of a body with a checksum: all of it is recorded, or nothing."""
         try:
@@ -359,6 +375,7 @@ class TusService:
             if surplus or not body.ended:
                 await writer.discard()
                 return False, surplus
+            await hashing.settle()
             digests.check(promise, body.trailer(CHECKSUM_FIELD))
             await writer.settle()
             await writer.approve()
@@ -371,6 +388,8 @@ class TusService:
         """The upload, completed if all its bytes are there."""
         if upload.state != "open" or not is_whole(upload):
             return upload
+        if (digest := self._passing.digest(upload)) is not None:
+            await self._threads.catalogue(self._ports.catalogue.set_upload_digest, upload.id, digest)
         if await self._threads.store(finish_source, self._ports, upload.id, hold.token):
             self._metrics.uploads.labels("completed").inc()
             if upload.concat is Concat.PARTIAL:
@@ -396,7 +415,7 @@ def _check_unannounced(body: Pieces) -> None:
         raise InvalidRequest("A checksum in the trailer has to be announced by a Trailer header; it was not checked.")
 
 
-async def _pump(body: Pieces, writer: SourceWriter, room_bytes: int | None, hold: Hold, digests: Digests) -> bool:
+async def _pump(body: Pieces, writer: SourceWriter, room_bytes: int | None, hold: Hold, hashing: Hashing) -> bool:
     """Body → writer, until the body, the room or the connection ends; True if there was more than room for it.
 
     May be cancelled at any ``await``: each piece is taken in the same breath in which it is read.
@@ -412,9 +431,10 @@ async def _pump(body: Pieces, writer: SourceWriter, room_bytes: int | None, hold
             piece = piece[:left]
         if piece:
             writer.take(piece)
-            digests.update(piece)
+            hashing.take(piece)
             left = None if left is None else left - len(piece)
         if surplus:
             return True
         await writer.make_room()
+        await hashing.make_room()
     return False
