@@ -29,5 +29,8 @@ def _keep_our_logging(**_: object) -> None:
 
 
 celery_app = create_worker_app(
-    lambda: runner_parts(_settings), broker_url=_settings.broker_url, settings=worker_settings(_settings)
+    lambda: runner_parts(_settings),
+    broker_url=_settings.broker_url,
+    settings=worker_settings(_settings),
+    gpu=_settings.gpu is not None,
 )

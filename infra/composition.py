@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tempfile
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.machine import cpu_count, memory_bytes
-from infra.settings import Settings, StoreKind
+from infra.settings import Settings, StoreKind, Switch
 from storage.errors import InvalidRequest
 from storage.jobs import Bell, JobKind, Lane, SilentBell
 from storage.media.encryption import Encryption
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from storage.content_keys import SealingRing
     from storage.fairness import FairPolicy
     from storage.quotas import Limits
+    from workers.ffmpeg.tools import Tools
     from workers.keys import KeyCabinet
     from workers.parts import RunnerParts
     from workers.planning.policy import Policy
@@ -113,7 +116,7 @@ def open_bell(settings: Settings) -> Bell:
         return SilentBell()
     from workers.celery import CeleryBell, create_celery
 
-    return CeleryBell(create_celery(settings.broker_url))
+    return CeleryBell(create_celery(settings.broker_url, gpu=settings.gpu is not None))
 
 
 def worker_settings(settings: Settings) -> WorkerSettings:
@@ -124,6 +127,7 @@ def worker_settings(settings: Settings) -> WorkerSettings:
         drain_ms=settings.drain_ms,
         min_free_disk_bytes=settings.min_free_disk_bytes,
         min_free_memory_bytes=settings.min_free_memory_bytes,
+        audit_interval_s=None if settings.audit_hours is None else settings.audit_hours * 3600,
         keep_source_ms=_days_ms(settings.keep_source_days),
         keep_failed_ms=_days_ms(settings.keep_failed_days),
         threads=settings.threads or math.ceil(cpu_count() / slots(settings)),
@@ -149,7 +153,21 @@ def policy(settings: Settings) -> Policy:
     from workers.planning.policy import DEFAULT_POLICY, EncryptionPolicy
 
     encryption = EncryptionPolicy(default=settings.encryption, key_period_s=settings.key_period_s)
-    return dataclasses.replace(DEFAULT_POLICY, encryption=encryption)
+    ladder = dataclasses.replace(DEFAULT_POLICY.ladder, hardware=settings.gpu)
+    return dataclasses.replace(DEFAULT_POLICY, ladder=ladder, encryption=encryption)
+
+
+def tools_of(settings: Settings) -> Tools:
+    """The tools of this machine, its graphics hardware tried where it is to be used. A card that does not do what plans ask
+    for leaves a worker that does everything else."""
+    from workers.ffmpeg.process import find_tools
+    from workers.ffmpeg.trials import try_hardware
+
+    tools = find_tools(settings.ffmpeg)
+    if settings.gpu_worker is Switch.OFF:
+        return tools
+    with tempfile.TemporaryDirectory(prefix="fishladder-trial-") as scratch:
+        return dataclasses.replace(tools, hardware=try_hardware(tools, Path(scratch)))
 
 
 def key_cabinet(settings: Settings, catalogue: Catalogue) -> KeyCabinet | None:
@@ -176,7 +194,6 @@ def sealing_ring(settings: Settings) -> SealingRing:
 
 def runner_parts(settings: Settings) -> RunnerParts:
     """What a process that works on jobs is made of."""
-    from workers.ffmpeg.process import find_tools
     from workers.parts import RunnerParts
     from workers.sources import SourceCache
     from workers.steps.audio import audio
@@ -193,7 +210,7 @@ def runner_parts(settings: Settings) -> RunnerParts:
         catalogue=catalogue,
         keys=key_cabinet(settings, catalogue),
         blobs=blobs,
-        tools=find_tools(settings.ffmpeg),
+        tools=tools_of(settings),
         settings=ours,
         sources=SourceCache(blobs, ours.sources, ours.source_cache_bytes),
         steps={

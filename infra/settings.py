@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from storage.errors import InvalidRequest
 from storage.grants import Downloads, KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
+from storage.media.encoders import Family
 from storage.media.encryption import Encryption
 from upload_api.imports.guard import parse_networks
 
@@ -36,6 +37,11 @@ class Access(StrEnum):
 
     KEYS = "keys"  # who shows an API key
     OPEN = "open"  # everybody who reaches it
+
+
+class Switch(StrEnum):
+    OFF = "off"
+    ON = "on"
 
 
 class LogFormat(StrEnum):
@@ -194,6 +200,9 @@ class Settings:
         "Tenants that get more or less than others: tenant=weight (default 1), separated by commas", ()
     )
     tenant_max_running: int = _setting("Jobs of one tenant at once; 0: any number", 0)
+    audit_hours: int | None = _setting(
+        "Hours between audits of the database against the store; unset: only by `fishladder audit`", None
+    )
     keep_source_days: int | None = _setting("Days that the source of a finished video is kept; unset: for good", None)
     keep_failed_days: int | None = _setting(
         "Days that a failed or rejected video is kept before it is deleted; unset: for good", None
@@ -202,6 +211,15 @@ class Settings:
         "Port where a worker answers /healthz, /readyz and /metrics; unset: nowhere", None
     )
     ready_file: Path | None = _setting("A worker writes its process id here once it claims jobs", None)
+    gpu: Family | None = _setting(
+        "Graphics hardware that makes the larger rungs: nvenc, vaapi or qsv; unset: the CPU makes all. Workers that have it"
+        " are told so by FISHLADDER_GPU_WORKER or `fishladder work --gpu`",
+        None,
+    )
+    gpu_worker: Switch = _setting(
+        "on: this worker tries its graphics hardware when it starts, and takes the jobs that need what works",
+        Switch.OFF,
+    )
     ffmpeg: Path | None = _setting("The ffmpeg to run; unset: the one of the imageio-ffmpeg wheel, then PATH", None)
 
     # Telling

@@ -55,6 +55,18 @@ class NewJob:
     payload: dict[str, Any] = field(default_factory=dict)
     order: int = 0
     cost_cpu_ms: int = 1000  # estimated CPU time, for fairness and for waking the right number of workers
+    needs: str | None = None  # hardware of a family, see `recipe_needing`
+
+
+def recipe_needing(recipe: str, needs: str | None) -> str:
+    """The recipe of a job that only workers with hardware of the family ``needs`` can do: workers claim jobs of the recipes
+    that they know, and who has a graphics card knows one more."""
+    return recipe if needs is None else f"{recipe}+{needs}"
+
+
+def plain_recipe(recipe: str) -> str:
+    """The recipe of what any worker can do for the same asset."""
+    return recipe.partition("+")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +215,20 @@ class Published:
     final: bool
 
 
-Outcome = Inspected | Encoded | Thumbnailed | Subtitled | Published
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replanned:
+    """A job's renditions cannot be made as planned (``reason``: a graphics card that failed): other ones take their place.
+    What there is of ``dropped`` goes, with all jobs that need the hardware, and ``jobs`` make ``added`` from the start."""
+
+    plan: EncodePlan
+    dropped: tuple[str, ...]
+    added: tuple[Rung, ...]
+    jobs: tuple[NewJob, ...]
+    reason: str
+    cpu_ms: int = 0
+
+
+Outcome = Inspected | Encoded | Thumbnailed | Subtitled | Replanned | Published
 
 
 class Bell(Protocol):

@@ -32,17 +32,23 @@ from workers.settings import WorkerSettings
 log = structlog.get_logger(__name__)
 
 RING = "fishladder.ring"
+GPU_PREFIX = "gpu."
+"""Of the queues that wake workers with graphics hardware. Which jobs those alone can do is in the rows."""
 MAX_WAITING_BELLS = 1000
 """A queue with this many bells needs no more: each one that is answered rings again while rows are ready."""
 
 _REDIS_SCHEMES = frozenset({"redis", "rediss", "redis+socket", "sentinel"})
 
 
-def create_celery(broker_url: str, *, queue_prefix: str = "") -> Celery:
-    """An app that can ring, and whose queues are the lanes. ``queue_prefix``: ``gpu.`` for GPU pools."""
+def create_celery(broker_url: str, *, queue_prefix: str = "", gpu: bool = False) -> Celery:
+    """An app that can ring, and whose queues are the lanes, behind ``queue_prefix``. ``gpu``: the fleet has workers with
+    graphics hardware: there is a queue behind `GPU_PREFIX` for every lane too, and a bell rings in both."""
+    prefixes = (queue_prefix, queue_prefix + GPU_PREFIX) if gpu else (queue_prefix,)
     app = Celery("fishladder", broker=broker_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(queue_prefix + lane, routing_key=queue_prefix + lane) for lane in LANES_BY_URGENCY],
+        task_queues=[
+            Queue(prefix + lane, routing_key=prefix + lane) for prefix in prefixes for lane in LANES_BY_URGENCY
+        ],
         task_default_queue=queue_prefix + Lane.STANDARD,
         # Acknowledged on arrival: late acknowledgement and a visibility timeout run long work again while it runs.
         task_acks_late=False,
@@ -109,8 +115,12 @@ class CeleryBell:
     def _send(self, lane: Lane, times: int) -> None:
         if self._connection is None:
             self._connection = self._connect()
-        queue = self._prefix + lane
         channel = self._connection.default_channel
+        for queue in (self._prefix + lane, self._prefix + GPU_PREFIX + lane):
+            if queue in self._app.amqp.queues:
+                self._send_to(queue, channel, lane, times)
+
+    def _send_to(self, queue: str, channel: Any, lane: Lane, times: int) -> None:
         declared: Any = self._app.amqp.queues[queue](channel).queue_declare()
         producer = Producer(channel)
         for _ in range(min(times, MAX_WAITING_BELLS - declared.message_count)):
@@ -136,7 +146,12 @@ class CeleryBell:
 
 
 def create_worker_app(
-    compose: Callable[[], RunnerParts], *, broker_url: str, settings: WorkerSettings, queue_prefix: str = ""
+    compose: Callable[[], RunnerParts],
+    *,
+    broker_url: str,
+    settings: WorkerSettings,
+    queue_prefix: str = "",
+    gpu: bool = False,
 ) -> Celery:
     """The app that ``celery -A … worker`` runs: `create_celery` with the task and the worker's life around it.
 
@@ -153,7 +168,7 @@ def create_worker_app(
     Which lanes a worker serves is what ``-Q`` says (default: all). Stopping: TERM drains; a runner finishes within
     ``settings.drain_ms`` or hands its job back.
     """
-    app = create_celery(broker_url, queue_prefix=queue_prefix)
+    app = create_celery(broker_url, queue_prefix=queue_prefix, gpu=gpu)
     # Time for the drain also where a supervisor sends QUIT (Celery's cold shutdown).
     app.conf.worker_soft_shutdown_timeout = settings.drain_ms / 1000 + 5
     life = WorkerLife(app, compose, settings, queue_prefix)
@@ -203,7 +218,8 @@ class WorkerLife:
     def lanes(self) -> tuple[Lane, ...]:
         """The lanes whose queues this worker consumes, the most urgent first."""
         consumed = self._app.amqp.queues.consume_from
-        return tuple(lane for lane in LANES_BY_URGENCY if self._prefix + lane in consumed)
+        prefixes = (self._prefix, self._prefix + GPU_PREFIX)
+        return tuple(lane for lane in LANES_BY_URGENCY if any(prefix + lane in consumed for prefix in prefixes))
 
     def _ring_again(self, parts: RunnerParts, lanes: tuple[Lane, ...]) -> None:
         """One bell for one that was answered, so that their number does not grow with the backlog."""

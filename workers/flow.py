@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from storage.jobs import JobKind, Lane, NewJob
@@ -31,10 +32,7 @@ def plan_jobs(plan: EncodePlan, lane: Lane) -> tuple[NewJob, ...]:
     when there is something to watch, and early enough not to be waited for at the end; sound alone has none.
     """
     jobs = [*_fast_start(plan), *_by_time(plan, lane)]
-    return tuple(
-        NewJob(kind=job.kind, lane=job.lane, payload=job.payload, order=order, cost_cpu_ms=job.cost_cpu_ms)
-        for order, job in enumerate(jobs)
-    )
+    return tuple(replace(job, order=order) for order, job in enumerate(jobs))
 
 
 def _fast_start(plan: EncodePlan) -> list[NewJob]:
@@ -47,12 +45,13 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
     early = plan.early_chunks
     whole = plan.chunks[len(early) :]
     starting: list[tuple[int, list[NewJob]]] = [
-        (chunk.first_segment, [_encode(plan, chunk, plan.ladder.rungs, lane)]) for chunk in whole
+        (chunk.first_segment, encode_jobs(plan, chunk, plan.ladder.rungs, lane)) for chunk in whole
     ]
     rest = tuple(rung for rung in plan.ladder.rungs if rung.name not in plan.ladder.fast_start)
     if rest:
         after_first_whole = whole[0].first_segment if whole else 0
-        starting.append((after_first_whole, [_encode(plan, chunk, rest, lane) for chunk in early]))
+        late = [job for chunk in early for job in encode_jobs(plan, chunk, rest, lane)]
+        starting.append((after_first_whole, late))
     starting += [(piece.first_segment, _audio(plan, (piece,), lane, surround=False)) for piece in plan.audio_pieces[1:]]
     # Listed once the film is whole: nothing waits for it before.
     starting += [(piece.first_segment, _audio(plan, (piece,), lane, surround=True)) for piece in plan.audio_pieces]
@@ -64,6 +63,18 @@ def _by_time(plan: EncodePlan, lane: Lane) -> list[NewJob]:
         starting.append((plan.segment_count // 2, [_subtitles(plan, lane)]))
     starting.sort(key=lambda pair: pair[0])  # stable: of one time, video first
     return [job for _, jobs in starting for job in jobs]
+
+
+def encode_jobs(plan: EncodePlan, chunk: Chunk, rungs: tuple[Rung, ...], lane: Lane) -> list[NewJob]:
+    """One job for all rungs that the CPU makes of ``chunk``, one for all that a graphics card makes."""
+    families = dict.fromkeys(rung.encoder.family for rung in rungs)
+    return [
+        replace(
+            _encode(plan, chunk, tuple(rung for rung in rungs if rung.encoder.family is family), lane),
+            needs=None if family is None else str(family),
+        )
+        for family in families
+    ]
 
 
 def _encode(plan: EncodePlan, chunk: Chunk, rungs: tuple[Rung, ...], lane: Lane) -> NewJob:

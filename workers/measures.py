@@ -23,7 +23,7 @@ DURATION_BUCKETS_S = (0.1, 0.3, 1, 3, 10, 20, 30, 60, 120, 300, 600, 1800)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobMeasured:
-    """One turn of a job. ``result``: ``done``, ``refused``, ``retried``, ``buried``, ``handed_back``, ``lease_lost`` …"""
+    """One turn of a job. ``result``: ``done``, ``refused``, ``retried``, ``buried``, ``handed_back``, ``lease_lost``, ``moved_to_cpu`` …"""
 
     kind: str
     lane: str
@@ -31,6 +31,7 @@ class JobMeasured:
     wall_ms: int
     cpu_ms: int
     read_bytes: int = 0
+    failure: str | None = None  # of graphics hardware
 
 
 Measure = Callable[[JobMeasured], None]
@@ -58,6 +59,12 @@ class JobMetrics:
             buckets=DURATION_BUCKETS_S,
             registry=registry,
         )
+        self._hardware_failures = Counter(
+            "fishladder_hardware_failures",
+            "Renditions that moved from graphics hardware to the CPU, by why",
+            ["failure"],
+            registry=registry,
+        )
         self._leases_lost = Counter("fishladder_leases_lost", "Jobs that were lost while they ran", registry=registry)
 
     def count(self, measured: JobMeasured) -> None:
@@ -66,6 +73,8 @@ class JobMetrics:
         self._read.labels(measured.kind).inc(measured.read_bytes)
         if measured.result == "done":
             self._duration.labels(measured.kind, measured.lane).observe(measured.wall_ms / 1000)
+        if measured.failure is not None:
+            self._hardware_failures.labels(measured.failure).inc()
         if measured.result == "lease_lost":
             self._leases_lost.inc()
 

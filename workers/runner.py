@@ -23,7 +23,18 @@ from storage.blobs import BlobStore
 from storage.catalogue import Catalogue, Committed
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import FishladderError, StaleLease, ToolFailed, Unavailable
-from storage.jobs import Bell, Encoded, Job, JobKind, Lane, Outcome, Subtitled, Thumbnailed
+from storage.jobs import (
+    Bell,
+    Encoded,
+    Job,
+    JobKind,
+    Lane,
+    Outcome,
+    Replanned,
+    Subtitled,
+    Thumbnailed,
+    recipe_needing,
+)
 from storage.media.source import Note
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted, Tools
@@ -105,7 +116,7 @@ class Runner:
             return False
         asked_at_s = time.monotonic()
         try:
-            job = self._catalogue.claim(self._worker, lanes, self._settings.lease_ms, recipes=self._settings.recipes)
+            job = self._claimed(lanes)
         except Unavailable as error:
             log.warning("claim_failed", error=error.sentence)
             return False
@@ -115,6 +126,17 @@ class Runner:
         with structlog.contextvars.bound_contextvars(**job.log_context()):
             self._turn(job, asked_at_s)
         return True
+
+    def _claimed(self, lanes: tuple[Lane, ...]) -> Job | None:
+        """What only this machine's hardware can do comes before what any CPU can."""
+        known = self._settings.recipes
+        families = self._tools.hardware.encodes if self._tools.hardware is not None else ()
+        needing = tuple(recipe_needing(recipe, str(family)) for family in families for recipe in known)
+        for recipes in filter(None, (needing, known)):
+            job = self._catalogue.claim(self._worker, lanes, self._settings.lease_ms, recipes=recipes)
+            if job is not None:
+                return job
+        return None
 
     def _has_room(self) -> bool:
         """False while this machine is short of disk or memory. Told once, not at every look."""
@@ -198,7 +220,7 @@ class Runner:
                     raise
 
     def _done(self, job: Job, outcome: Outcome, committed: Committed, since_s: float) -> None:
-        cpu_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled)) else 0
+        cpu_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled, Replanned)) else 0
         wall_ms = _ms_since(since_s)
         log.info(
             "job_done",
@@ -207,7 +229,10 @@ class Runner:
             read_bytes=self._read_bytes,
             video_state=None if committed.video_state is None else str(committed.video_state),
         )
-        self._count(job, "done", wall_ms, cpu_ms)
+        if isinstance(outcome, Replanned):
+            self._count(job, "moved_to_cpu", wall_ms, cpu_ms, failure=outcome.reason)
+        else:
+            self._count(job, "done", wall_ms, cpu_ms)
         for lane, times in committed.bells.items():
             self._bell.ring(lane, times)
 
@@ -273,7 +298,7 @@ class Runner:
             log.error("job_failed", where=_where(error), exc_info=error, **fields)
         self._count(job, result, wall_ms, 0)
 
-    def _count(self, job: Job, result: str, wall_ms: int, cpu_ms: int) -> None:
+    def _count(self, job: Job, result: str, wall_ms: int, cpu_ms: int, *, failure: str | None = None) -> None:
         self._measure(
             JobMeasured(
                 kind=str(job.kind),
@@ -282,6 +307,7 @@ class Runner:
                 wall_ms=wall_ms,
                 cpu_ms=cpu_ms,
                 read_bytes=self._read_bytes,
+                failure=failure,
             )
         )
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.console import configured, examples, out, print_json, say, settings, table
-from infra.settings import show, to_env
+from infra.cli.console import configured, examples, log_for_people, out, print_json, say, settings, table
+from infra.settings import Settings, Switch, show, to_env
 from storage.errors import InvalidRequest
 from storage.jobs import Lane
 
@@ -45,6 +45,9 @@ def work(
     lanes: Annotated[str | None, typer.Option(help="Lanes to serve, separated by commas (default: all).")] = None,
     slots: Annotated[int | None, typer.Option(min=1, help="Jobs at once (default: half of the CPUs).")] = None,
     name: Annotated[str, typer.Option(help="Name of this worker, unique on its machine.")] = "worker",
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Take the jobs for graphics hardware, if this machine's works.")
+    ] = False,
 ) -> None:
     """Work on jobs: a Celery worker on the queues of its lanes. TERM or Ctrl-C drains it.
 
@@ -57,13 +60,15 @@ def work(
         ours = dataclasses.replace(ours, lanes=_lanes(lanes))
     if slots is not None:
         ours = dataclasses.replace(ours, workers=slots)
+    if gpu:
+        ours = dataclasses.replace(ours, gpu_worker=Switch.ON)
     if not ours.broker_url:
         from infra.poll import work_without_broker
 
         work_without_broker(ours)
         return
     argv = [sys.executable, "-m", "celery", "-A", "infra.celery_app", "worker"]
-    argv += ["-Q", ",".join(ours.lanes), "-c", str(slots_of(ours)), "-n", f"{name}@%h"]
+    argv += ["-Q", ",".join(_queues(ours)), "-c", str(slots_of(ours)), "-n", f"{name}@%h"]
     argv += ["--without-gossip", "--without-mingle", "-l", ours.log_level]
     sys.stdout.flush()
     os.execve(sys.executable, argv, {**os.environ, **to_env(ours)})  # noqa: S606 - our own process becomes Celery's
@@ -84,11 +89,32 @@ def list_settings(as_json: Annotated[bool, typer.Option("--json", help="Print JS
     shown = show(configured())
     if as_json:
         return print_json([dataclasses.asdict(one) for one in shown])
+    _say_machine(configured().settings)
     rows = table("Variable", "Value", "From", "Meaning", ids=("Variable",))
     for one in shown:
         rows.add_row(one.variable, one.value, one.origin, one.doc)
     out.print(rows)
     return None
+
+
+def _say_machine(ours: Settings) -> None:
+    """What this machine can do, as it was seen just now."""
+    from infra.machine_report import machine_rows
+
+    log_for_people()
+    shown = table("This machine", "", ids=("This machine",))
+    for name, value in machine_rows(ours):
+        shown.add_row(name, value)
+    out.print(shown)
+
+
+def _queues(ours: Settings) -> list[str]:
+    """The lanes; where there is graphics hardware in the fleet and here, the queues that wake for it first."""
+    from workers.celery import GPU_PREFIX
+
+    plain = [str(lane) for lane in ours.lanes]
+    woken = [GPU_PREFIX + lane for lane in plain] if ours.gpu is not None and ours.gpu_worker is Switch.ON else []
+    return woken + plain
 
 
 def _lanes(text: str) -> tuple[Lane, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from storage.media.encoders import Encoder
 from storage.media.encryption import Encryption
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ, FrameRange, video_timescale
 
@@ -19,6 +20,7 @@ class Rung:
     crf: int
     max_rate_bps: int
     codec: str = "h264"
+    encoder: Encoder = Encoder.X264  # the same for all of a rendition
 
     def __post_init__(self) -> None:
         if self.width % 2 or self.height % 2 or self.width < 2 or self.height < 2:

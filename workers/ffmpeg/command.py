@@ -9,9 +9,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from storage.media.encoders import Family
 from storage.media.ladder import Chunk, EncodePlan, Rung
 from storage.media.source import Source, VideoTrack
 from workers.ffmpeg import graph
+from workers.ffmpeg.hardware import decoding_options, device_arguments, encoding_options
 from workers.ffmpeg.inputs import INDEXED, Options, demuxer_of, guarded
 from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
 
@@ -31,19 +33,24 @@ def encode_command(
     threads: int,
     filters: frozenset[str] = frozenset(),
     frame_report: Path | None = None,
+    decoder: Family | None = None,
     program: str = "ffmpeg",
 ) -> list[str]:
     """Decode ``chunk`` once and encode ``rungs`` of it, one file of ``output_paths`` each.
 
     ``lead``: run-up in output frames; decoding starts at the last keyframe at or before it, or at the source's start
     where the run-up reaches back to frame 0. ``frame_report``: a file that gets a line per frame, see `FRAME_TIMES`.
-    ``threads``: for decoding and scaling. ``filters``: what this ffmpeg can do.
+    ``threads``: for decoding and scaling. ``filters``: what this ffmpeg can do. ``decoder``: graphics hardware that decodes
+    too. All of ``rungs`` are made by encoders of one family.
     """
     track = video_track(source)
     grid = graph.chunk_grid(chunk, frame_rate=plan.ladder.frame_rate, zero=source.start, lead=lead)
     first = chunk.frames.start - lead
     seek = source.start + first / plan.ladder.frame_rate if first > 0 else None
-    video = graph.opened(input_path, guarded(source, threads=threads, seek=seek), track.index)
+    options = guarded(source, threads=threads, seek=seek)
+    if decoder is not None:
+        options |= decoding_options(decoder, track)
+    video = graph.opened(input_path, options, track.index)
     video = graph.on_grid(graph.deinterlaced(video, track), grid)
     video = graph.tone_mapped(video, track, max((rung.width, rung.height) for rung in rungs), filters)
     pictures = graph.in_all_sizes(graph.tagged(video, track, filters), rungs)
@@ -52,12 +59,24 @@ def encode_command(
         options = video_options(rung, plan)
         if frame_report is not None and number == 0:
             options |= {"stats_enc_pre": str(frame_report), "stats_enc_pre_fmt": FRAME_TIMES}
-        outputs.append(graph.written(pictures[rung.name], path, options))
-    return graph.arguments(program, outputs, threads=threads)
+        outputs.append(graph.written(graph.for_encoder(pictures[rung.name], rung.encoder), path, options))
+    family = rungs[0].encoder.family
+    device = device_arguments(family) if family is not None else []
+    return graph.arguments(program, outputs, threads=threads, device=device)
 
 
 def video_options(rung: Rung, plan: EncodePlan) -> Options:
     """What decides the bytes of ``rung``, apart from the pictures."""
+    encoder = _x264_options(rung, plan) if rung.encoder.family is None else encoding_options(rung, plan)
+    return {
+        **encoder,
+        "fps_mode": "passthrough",  # the grid is exact already: nothing may be dropped or doubled
+        "video_track_timescale": plan.ladder.timescale,
+        **FRAGMENTED,
+    }
+
+
+def _x264_options(rung: Rung, plan: EncodePlan) -> Options:
     gop = plan.ladder.gop_frames
     x264 = {
         # Keyframes exactly where segments need them, nowhere else, and nothing that refers across them.
@@ -81,9 +100,6 @@ def video_options(rung: Rung, plan: EncodePlan) -> Options:
         "bufsize": 2 * rung.max_rate_bps,
         "bf": 3,
         "x264-params": ":".join(f"{name}={value}" for name, value in x264.items()),
-        "fps_mode": "passthrough",  # the grid is exact already: nothing may be dropped or doubled
-        "video_track_timescale": plan.ladder.timescale,
-        **FRAGMENTED,
     }
 
 

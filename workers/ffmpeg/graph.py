@@ -17,6 +17,7 @@ from typing import Any
 import ffmpeg
 
 from storage.media.colour import HDR_TRANSFERS
+from storage.media.encoders import Encoder
 from storage.media.ladder import Chunk, Rung
 from storage.media.source import FieldOrder, VideoTrack
 from workers.ffmpeg.inputs import GLOBAL, Options, located
@@ -46,10 +47,10 @@ def piped(stream: Stream, options: Options) -> Stream:
     return ffmpeg.output(stream, "pipe:1", **options)
 
 
-def arguments(program: str, outputs: Sequence[Stream], *, threads: int) -> list[str]:
-    """The argument list that makes ``outputs``, all in one run, with ``threads`` for its filters."""
+def arguments(program: str, outputs: Sequence[Stream], *, threads: int, device: Sequence[str] = ()) -> list[str]:
+    """The argument list that makes ``outputs``, all in one run, with ``threads`` for its filters, and ``device`` opened."""
     merged = ffmpeg.merge_outputs(*outputs) if len(outputs) > 1 else outputs[0]
-    return [program, *GLOBAL, "-filter_complex_threads", str(threads), *ffmpeg.get_args(merged)]
+    return [program, *GLOBAL, *device, "-filter_complex_threads", str(threads), *ffmpeg.get_args(merged)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +216,17 @@ def _copies(video: Stream, count: int) -> list[Stream]:
         return [video]
     split = video.filter_multi_output("split", count)
     return [split[number] for number in range(count)]
+
+
+def for_encoder(video: Stream, encoder: Encoder) -> Stream:
+    """Pictures as ``encoder`` takes them."""
+    match encoder:
+        case Encoder.VAAPI:
+            return video.filter("format", "nv12").filter("hwupload")
+        case Encoder.QSV:
+            return video.filter("format", "nv12")
+        case _:
+            return video
 
 
 def as_jpeg(video: Stream, width: int, height: int) -> Stream:

@@ -14,6 +14,14 @@ from workers.ffmpeg.tools import Limits, Tools
 # What a dynamically linked program needs to start. Present or not, link or folder: that differs between distributions.
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache")
 
+# Graphics cards, for the tools that are meant to use one: a weaker cage, as drivers run in the kernel.
+NVIDIA = (
+    "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset",
+    *(f"/dev/nvidia{number}" for number in range(8)),
+)  # fmt: skip
+RENDER_NODES = "/dev/dri"
+DEVICE_FACTS = ("/sys/dev/char", "/sys/devices", "/sys/class/drm")
+
 NOBODY = "65534"
 TMP_BYTES = 64 * 1024**2  # it lives in memory
 
@@ -34,13 +42,13 @@ def sandboxed(argv: list[str], tools: Tools, scratch: Path, reads: tuple[Path, .
     """``argv`` inside the best cage that this machine has: ``scratch`` writable, ``reads`` visible read-only."""
     if tools.bwrap is not None:
         # The shell stays: as process 1 of the cage, the tool itself could not be killed by its own limits.
-        return [*_bwrap(tools, scratch, reads), "--", *_limited(argv, limits, last='"$@"; exit $?')]
+        return [*_bwrap(tools, scratch, reads, limits), "--", *_limited(argv, limits, last='"$@"; exit $?')]
     # The shell becomes the tool: what setpriv asks for outlives exec, but children do not inherit it.
     dies_with_parent = [str(tools.setpriv), "--pdeathsig", "KILL", "--"] if tools.setpriv else []
     return [*dies_with_parent, *_limited(argv, limits, last='exec "$@"')]
 
 
-def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
+def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...], limits: Limits) -> list[str]:
     # fmt: off
     argv = [
         str(tools.bwrap),
@@ -63,6 +71,11 @@ def _bwrap(tools: Tools, scratch: Path, reads: tuple[Path, ...]) -> list[str]:
     argv += ["--bind", str(scratch), str(scratch)]
     for read in reads:
         argv += ["--ro-bind", str(read.absolute()), str(read.absolute())]
+    if limits.hardware:
+        for device in (*NVIDIA, RENDER_NODES):
+            argv += ["--dev-bind-try", device, device]
+        for path in DEVICE_FACTS:
+            argv += ["--ro-bind-try", path, path]
     # What bwrap made to hang all this on is memory too.
     return [*argv, "--remount-ro", "/", "--remount-ro", "/dev"]
 
@@ -77,7 +90,8 @@ def _limited(argv: list[str], limits: Limits, *, last: str) -> list[str]:
             # Beyond the soft limit SIGXCPU tells what happened; the hard one is for whoever ignores it.
             f"ulimit -S -t {limits.cpu_s}",
             f"ulimit -H -t {limits.cpu_s + 5}",
-            f"ulimit -v {limits.memory_bytes // 1024} 2>/dev/null",  # macOS has no such limit
+            # macOS has no such limit.
+            *([f"ulimit -v {limits.memory_bytes // 1024} 2>/dev/null"] if limits.memory_bytes is not None else []),
             last,
         ]
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
+from storage.media.encoders import encoder_of
 from storage.media.ladder import Ladder, Rung
 from storage.media.source import VideoTrack
 from storage.media.time import snap_frame_rate
@@ -25,11 +27,14 @@ def plan_ladder(video: VideoTrack, policy: LadderPolicy) -> Ladder:
     rungs = tuple(
         _rung(side, (width, height), frame_rate, policy, is_lowest=number == 0) for number, side in enumerate(sides)
     )
+    fast_start = _fast_start(rungs, policy)
+    others = encoder_of(policy.hardware)
     return Ladder(
-        rungs=rungs,
+        # Playback starts on what any CPU makes: nobody waits there for a free session of a graphics card.
+        rungs=tuple(rung if rung.name in fast_start else replace(rung, encoder=others) for rung in rungs),
         frame_rate=frame_rate,
         gop_frames=max(1, round(policy.gop_seconds * frame_rate)),
-        fast_start=_fast_start(rungs, policy),
+        fast_start=fast_start,
         preset=policy.preset,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from storage.media.encoders import Family
 from storage.media.encryption import Encryption
 
 
@@ -39,6 +40,7 @@ class LadderPolicy:
         RungRule(short_side=2160, crf=24, max_rate_bps=16_000_000),
     )
     preset: str = "veryfast"  # x264
+    hardware: Family | None = None  # what makes the rungs that playback does not start on; None: the CPU
     floor_rate_bps: int = 300_000  # the lowest rung never asks for more: there is one for every network
     fast_rate_factor: Fraction = Fraction(3, 2)  # caps at 50 and 60 frames per second
     fast_frame_rate: Fraction = Fraction(40)  # from here on frames are “fast”

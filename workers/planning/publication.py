@@ -73,7 +73,10 @@ def plan_publication(asset: Asset, policy: PublicationPolicy, keys: tuple[KeyFac
     count = _common(fast + heard, plan.segment_count)
     if count < min(policy.first_segments, plan.segment_count):
         return None
-    video = ladder if _common(ladder, plan.segment_count) >= max(count, _early_segments(plan)) else fast
+    caught_up = _common(ladder, plan.segment_count) >= max(count, _early_segments(plan))
+    # A graphics card may fail at its last picture, and all it made is made anew: nobody must have been told of it.
+    sure = all(prefix.whole for prefix in ladder if _by_hardware(prefix))
+    video = ladder if caught_up and sure else fast
     complete = all(prefix.whole for prefix in ladder + audio)
     return Presentation(
         video=tuple(_video(prefix, count, plan) for prefix in video),
@@ -132,6 +135,10 @@ def _common(prefixes: list[_Prefix], segment_count: int) -> int:
 def _early_segments(plan: EncodePlan) -> int:
     whole = plan.chunks[len(plan.early_chunks) :]
     return whole[0].first_segment if whole else plan.segment_count
+
+
+def _by_hardware(prefix: _Prefix) -> bool:
+    return prefix.row.rung is not None and prefix.row.rung.encoder.family is not None
 
 
 def _known(value: str | int | None) -> Any:

@@ -11,11 +11,14 @@ import structlog
 
 from packager.cmaf import cut_video
 from storage.errors import DamagedSource, ToolFailed
-from storage.jobs import Encoded, RenditionSegments
+from storage.jobs import Encoded, RenditionSegments, Replanned
+from storage.media.encoders import Family
 from storage.media.ladder import Chunk, EncodePlan, Rung
 from storage.media.source import Source
 from workers.ffmpeg import command
+from workers.ffmpeg.hardware import why
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.planning.on_cpu import on_cpu
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
@@ -41,18 +44,43 @@ class _Work:
     chunk: Chunk
     rungs: tuple[Rung, ...]
 
+    @property
+    def family(self) -> Family | None:
+        """The hardware that all rungs need."""
+        return self.rungs[0].encoder.family
 
-def encode(ctx: StepContext) -> Encoded:
-    """Encode the job's chunk in the job's rungs and store the segments. Raises `DamagedSource` if no picture of the
-    source up to the chunk's end can be decoded, and what `run_tool` raises."""
+
+def encode(ctx: StepContext) -> Encoded | Replanned:
+    """Encode the job's chunk in the job's rungs and store the segments. Where a graphics card fails at that, its renditions
+    are planned anew for the CPU. Raises `DamagedSource` if no picture of the source up to the chunk's end can be decoded,
+    and what `run_tool` raises."""
     work = _work(ctx)
+    if work.family is None:
+        return _encoded(ctx, work)
+    try:
+        return _encoded(ctx, work)
+    except ToolFailed as error:
+        failure = why(error.stderr_tail)
+        log.warning(
+            "hardware_failed",
+            **ctx.job.log_context(),
+            family=str(work.family),
+            failure=str(failure),
+            error=error.sentence,
+            stderr=error.stderr_tail[-500:],
+        )
+        return on_cpu(work.plan, ctx.video.lane, str(failure))
+
+
+def _encoded(ctx: StepContext, work: _Work) -> Encoded:
     outputs = [ctx.scratch / f"{rung.name}.mp4" for rung in work.rungs]
     cpu_ms = 0
     for lead in run_ups(work.chunk, _first_lead(work)):
         run = _run(ctx, work, outputs, lead)
         cpu_ms += run.cpu_ms
         times = _picture_times(ctx.scratch / FRAME_REPORT)
-        if run.exit_code != 0 and times:
+        # Another run-up does not help a graphics card that fails.
+        if run.exit_code != 0 and (times or work.family is not None):
             raise ToolFailed(
                 f"ffmpeg ended with exit code {run.exit_code}.",
                 argv=run.argv,
@@ -113,6 +141,7 @@ def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, p
         threads=ctx.threads,
         filters=ctx.tools.filters,
         frame_report=ctx.scratch / FRAME_REPORT,
+        decoder=_decoder(ctx, work),
         program=str(ctx.tools.ffmpeg),
     )
     (ctx.scratch / FRAME_REPORT).unlink(missing_ok=True)
@@ -128,8 +157,15 @@ def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, p
     )
 
 
+def _decoder(ctx: StepContext, work: _Work) -> Family | None:
+    decodes = ctx.tools.hardware.decodes if ctx.tools.hardware is not None else ()
+    return work.family if work.family in decodes else None
+
+
 def _limits(work: _Work) -> Limits:
     """Pictures above 4K need more memory than the usual limit leaves."""
+    if work.family is not None:
+        return Limits(memory_bytes=None, output_bytes=2 * 1024**3, hardware=True)
     track = command.video_track(work.source)
     large = track.width * track.height > LARGE_PIXELS
     return Limits(memory_bytes=(16 if large else 8) * 1024**3, output_bytes=2 * 1024**3)

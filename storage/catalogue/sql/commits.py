@@ -16,6 +16,7 @@ from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import finish, held_job
 from storage.catalogue.sql.moving import announce_state, move
 from storage.catalogue.sql.queueing import ensure_publish_job, insert_jobs
+from storage.catalogue.sql.replans import replan
 from storage.catalogue.sql.rows import Row, segment_values
 from storage.catalogue.sql.showing import CHOSEN
 from storage.catalogue.sql.subtitles import insert_subtitles, store_subtitles
@@ -34,9 +35,11 @@ from storage.jobs import (
     Published,
     PublishedName,
     RenditionSegments,
+    Replanned,
     Segment,
     Subtitled,
     Thumbnailed,
+    plain_recipe,
 )
 from storage.lifecycle import VideoState
 from storage.media.source import Note
@@ -52,7 +55,7 @@ class SqlCommits:
     def commit(self, job: JobId, token: int, outcome: Outcome) -> Committed:
         with self._db.write() as tx:
             video, held = held_job(tx, job, token)
-            spent_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled)) else 0
+            spent_ms = outcome.cpu_ms if isinstance(outcome, (Encoded, Thumbnailed, Subtitled, Replanned)) else 0
             finish(tx, held, leases.completed(held, token), spent_cpu_ms=spent_ms or None)
             match outcome:
                 case Inspected():
@@ -65,6 +68,8 @@ class SqlCommits:
                     bells = _thumbnailed(tx, video, held, outcome)
                 case Subtitled():
                     bells = _subtitled(tx, video, held, outcome)
+                case Replanned():
+                    bells = replan(tx, video, held, outcome)
                 case Published():
                     bells = {}
                     _published(tx, video, held, outcome)
@@ -105,7 +110,7 @@ def _inspected(tx: Transaction, video: Row, job: Job, outcome: Inspected) -> dic
         duration_ms=round(outcome.plan.duration * 1000),
         notes=_with_notes(video, outcome.notes),
     )
-    insert_jobs(tx, video, outcome.jobs, asset_id=job.asset, recipe=job.recipe)
+    insert_jobs(tx, video, outcome.jobs, asset_id=job.asset, recipe=plain_recipe(job.recipe))
     return dict(Counter(new.lane for new in outcome.jobs))
 
 
@@ -204,7 +209,7 @@ def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> float:
 
 
 def _bell_to_publish(tx: Transaction, video: Row, job: Job) -> dict[Lane, int]:
-    return {Lane.PLAYABLE: 1} if ensure_publish_job(tx, video, recipe=job.recipe) else {}
+    return {Lane.PLAYABLE: 1} if ensure_publish_job(tx, video, recipe=plain_recipe(job.recipe)) else {}
 
 
 # --- Thumbnailed -----------------------------------------------------------------------------------------------------

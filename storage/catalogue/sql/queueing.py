@@ -15,7 +15,7 @@ from storage.catalogue.sql.tables import assets, is_publish, is_ready, jobs
 from storage.errors import IllegalTransition
 from storage.fairness import due_at_ms
 from storage.ids import JobId, new_asset_id, new_job_id
-from storage.jobs import LANES_BY_URGENCY, Job, JobKind, JobState, Lane, NewJob
+from storage.jobs import LANES_BY_URGENCY, Job, JobKind, JobState, Lane, NewJob, recipe_needing
 from storage.lifecycle import VideoState
 
 ALWAYS_DUE = 0
@@ -68,7 +68,7 @@ def insert_jobs(tx: Transaction, video: Row, new: Sequence[NewJob], *, asset_id:
                 "cost_cpu_ms": job.cost_cpu_ms,
                 "state": JobState.READY,
                 "payload": job.payload,
-                "recipe": recipe,
+                "recipe": recipe_needing(recipe, job.needs),
                 "token": 0,
                 "attempts": 0,
                 "kills": 0,
