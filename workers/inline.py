@@ -19,7 +19,7 @@ from storage.subtitles import keys_of
 from workers.parts import RunnerParts
 from workers.pool import WorkerPool
 
-LOOK_S = 0.2
+LOOK_S = 0.5
 UPLOAD_LEASE_MS = 3_600_000
 MANIFESTS_LAST = ("master.m3u8", "manifest.mpd")
 
