@@ -63,17 +63,25 @@ def _of_machine() -> int | None:
     return None
 
 
-def _of_container() -> int | None:
-    """By cgroup v2. What is in the page cache could be given back, so it counts as free."""
+def memory_limit() -> int | None:
+    """What the container may take (cgroup v2); None: there is no limit, or no telling."""
     try:
-        limit = (CGROUP / "memory.max").read_text().strip()
-        if limit == "max":
-            return None
+        return int((CGROUP / "memory.max").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _of_container() -> int | None:
+    """What is in the page cache could be given back, so it counts as free."""
+    limit = memory_limit()
+    if limit is None:
+        return None
+    try:
         used = int((CGROUP / "memory.current").read_text())
         for line in (CGROUP / "memory.stat").read_text().splitlines():
             name, _, amount = line.partition(" ")
             if name == "inactive_file":
                 used -= int(amount)
-        return max(0, int(limit) - used)
+        return max(0, limit - used)
     except (OSError, ValueError):
         return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.machine import slots_for
 from infra.settings import Access, Configured, Settings, StoreKind, variable
 from storage.errors import Unavailable
 
@@ -36,7 +38,14 @@ class Asked:
 
 
 def plan_stack(
-    configured: Configured, asked: Asked, *, remembered_store: str | None, weed: bool, cpus: int, address: str
+    configured: Configured,
+    asked: Asked,
+    *,
+    remembered_store: str | None,
+    weed: bool,
+    cpus: int,
+    memory_bytes: int = sys.maxsize,
+    address: str,
 ) -> StackPlan:
     """``address``: of this machine as its network sees it, for absolute URLs when we bind to all addresses."""
     settings, given = configured.settings, configured.given
@@ -59,7 +68,7 @@ def plan_stack(
         ),
         valkey="broker_url" not in given,
         seaweedfs=store is StoreKind.S3 and "s3_endpoint" not in given,
-        slots=slots or max(1, cpus // 2),
+        slots=slots or slots_for(cpus, memory_bytes),
         notes=notes,
     )
 

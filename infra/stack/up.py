@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.composition import migrate
-from infra.machine import cpu_count, own_address
+from infra.machine import cpu_count, memory_bytes, own_address
 from infra.settings import Configured, StoreKind, to_env, variable
 from infra.stack import parts, preflight
 from infra.stack.children import Command, Nursery
@@ -62,6 +62,7 @@ def _run(
         remembered_store=known.store if known else None,
         weed=weed is not None,
         cpus=cpu_count(),
+        memory_bytes=memory_bytes(),
         address=own_address(),
     )
     notes = (*plan.notes, *preflight.check(plan.settings, state))

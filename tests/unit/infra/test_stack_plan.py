@@ -24,6 +24,14 @@ def test_everything_is_embedded_by_default() -> None:
     assert made.notes == ()
 
 
+def test_slots_follow_the_cpus_and_the_memory() -> None:
+    """A chunk of 4K with all of its rungs takes gigabytes: eight of them do for two at once, however many CPUs there are."""
+    of_memory = {gib: plan(cpus=32, memory_bytes=gib * 1024**3).slots for gib in (1, 4, 8, 16, 64)}
+    assert of_memory == {1: 1, 4: 1, 8: 2, 16: 5, 64: 16}
+    assert plan(cpus=4, memory_bytes=64 * 1024**3).slots == 2
+    assert plan({"FISHLADDER_WORKERS": "3"}, cpus=4, memory_bytes=8 * 1024**3).slots == 3
+
+
 def test_a_part_that_runs_elsewhere_is_not_started() -> None:
     made = plan({"FISHLADDER_BROKER_URL": "redis://broker", "FISHLADDER_S3_ENDPOINT": "https://s3.example"})
     assert (made.valkey, made.seaweedfs, made.settings.store) == (False, False, StoreKind.S3)
