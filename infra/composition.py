@@ -40,7 +40,12 @@ def open_catalogue(settings: Settings) -> Catalogue:
     """The catalogue. Connects on first use; make one per process, after a fork."""
     from storage.catalogue.sql import SqlCatalogue
 
-    return SqlCatalogue.open(settings.database_url, policy=fair_policy(settings), limits=default_limits(settings))
+    return SqlCatalogue.open(
+        settings.database_url,
+        policy=fair_policy(settings),
+        limits=default_limits(settings),
+        deduplicates=settings.deduplicate is Switch.ON,
+    )
 
 
 def default_limits(settings: Settings) -> Limits:

@@ -177,6 +177,9 @@ class Settings:
     )
     tenant_max_minutes: int | None = _setting("Minutes of film that a tenant may have; unset: any number", None)
     max_upload_bytes: int = _setting("Largest upload that is accepted", 1024**4)
+    deduplicate: Switch = _setting(
+        "Whether a file that its tenant uploaded before shares what was made of it then: on or off", Switch.ON
+    )
     import_networks: tuple[str, ...] = _setting(
         "Networks that videos may be imported from though they are not public, separated by commas", ()
     )

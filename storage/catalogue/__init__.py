@@ -143,7 +143,8 @@ class Uploads(Protocol):
 
     def complete_upload(self, upload: UploadId, token: int, *, recipe: str) -> Job | None:
         """The source object is in the store: upload → ``completed``, video → ``inspecting``, and its `INSPECT` job is
-        recorded, in one transaction. The job to ring for; None if it was completed before (then nothing changes)."""
+        recorded, in one transaction. The job to ring for; None if it was completed before (then nothing changes), and if
+        the same file of the same tenant is ready already: then this video shares its asset and is ready too."""
         ...
 
     def complete_partial(self, upload: UploadId, token: int) -> bool:

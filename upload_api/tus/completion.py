@@ -10,6 +10,7 @@ from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import NotFound, StoreUnavailable
 from storage.ids import UploadId
 from storage.keys import tails_prefix
+from storage.lifecycle import VideoState
 from storage.media.ladder import RECIPE
 from upload_api.errors import NotMedia, SourceLost
 from upload_api.ports import Ports, SourceStore
@@ -38,12 +39,15 @@ def finish_source(ports: Ports, upload_id: UploadId, token: int) -> bool:
         return False
     _join(ports, upload, token)
     crashpoint(CrashPoint.SOURCE_JOINED)
+    reused = False
     job = ports.catalogue.complete_upload(upload_id, token, recipe=RECIPE)
     if job is not None:
         ports.bell.ring(job.lane)
         log.info("upload_completed", video_id=upload.video, size_bytes=upload.length_bytes, parts=len(upload.parts))
+    elif reused := ports.catalogue.video(upload.video).state is VideoState.READY:
+        log.info("upload_recognised", video_id=upload.video, size_bytes=upload.length_bytes)
     ports.blobs.delete_prefix(tails_prefix(upload.video))
-    return job is not None
+    return job is not None or reused
 
 
 def _finish_partial(ports: Ports, upload: Upload, token: int) -> bool:

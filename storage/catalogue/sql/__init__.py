@@ -49,11 +49,20 @@ class SqlCatalogue(
 ):
     """`storage.catalogue.Catalogue` over SQLAlchemy. Thread-safe. After a fork, open a new one in the child."""
 
-    def __init__(self, database: Database, *, policy: FairPolicy | None = None, limits: Limits | None = None) -> None:
-        """``policy``: whose turn it is when a job is claimed. ``limits``: of tenants that have none of their own."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        policy: FairPolicy | None = None,
+        limits: Limits | None = None,
+        deduplicates: bool = True,
+    ) -> None:
+        """``policy``: whose turn it is when a job is claimed. ``limits``: of tenants that have none of their own.
+        ``deduplicates``: a file that its tenant uploaded before is recognised, not encoded again."""
         self._db = database
         self._policy = policy or FairPolicy()
         self._limits = limits or Limits()
+        self._deduplicates = deduplicates
         self._segments = SegmentReader()
 
     @classmethod
@@ -65,18 +74,21 @@ class SqlCatalogue(
         max_overflow: int = 30,
         policy: FairPolicy | None = None,
         limits: Limits | None = None,
+        deduplicates: bool = True,
     ) -> Self:
         """Over ``sqlite:///file`` or ``postgresql://…``, which `storage.catalogue.migrations.migrate` has brought to
         head. Connects on first use; `check` says whether it can be used."""
         database = Database(open_engine(url, pool_size=pool_size, max_overflow=max_overflow))
-        return cls(database, policy=policy, limits=limits)
+        return cls(database, policy=policy, limits=limits, deduplicates=deduplicates)
 
     @classmethod
-    def in_memory(cls, *, policy: FairPolicy | None = None, limits: Limits | None = None) -> Self:
+    def in_memory(
+        cls, *, policy: FairPolicy | None = None, limits: Limits | None = None, deduplicates: bool = True
+    ) -> Self:
         """Empty, gone when closed. Its threads take turns on one connection."""
         engine = open_engine("sqlite://")
         create_schema(engine)
-        return cls(Database(engine, shared_connection=True), policy=policy, limits=limits)
+        return cls(Database(engine, shared_connection=True), policy=policy, limits=limits, deduplicates=deduplicates)
 
     def check(self) -> None:
         with self._db.read() as tx:

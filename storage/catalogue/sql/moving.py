@@ -17,7 +17,7 @@ from storage.catalogue.sql.engine import Transaction
 from storage.catalogue.sql.key_tables import content_keys
 from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.subtitle_tables import subtitles
-from storage.catalogue.sql.tables import jobs, names, segments, uploads, videos
+from storage.catalogue.sql.tables import assets, jobs, names, segments, uploads, videos
 from storage.errors import NotFound, StaleLease
 from storage.jobs import JobState
 from storage.lifecycle import FOLLOWS, VideoState, advance
@@ -62,7 +62,7 @@ def give_up(tx: Transaction, video: Row, to: VideoState, code: str | None, sente
     move(tx, video, to, reason_code=code, reason=sentence)
     cancel_jobs(tx, video.id, sentence)
     _close_upload(tx, video, to, code, sentence)
-    drop_asset(tx, video.asset_id)
+    leave_asset(tx, video)
     if to is not VideoState.FAILED or video.uploaded_at_ms is None:
         doom_key(tx, video.source_key)
 
@@ -74,6 +74,27 @@ def cancel_jobs(tx: Transaction, video_id: str, reason: str | None) -> None:
         .where(jobs.c.video_id == video_id, jobs.c.state.in_([JobState.READY, JobState.LEASED]))
         .values(state=JobState.CANCELLED, reason=reason, lease_until_ms=None, finished_at_ms=tx.now)
     )
+
+
+def leave_asset(tx: Transaction, video: Row) -> None:
+    """Drop the asset of a video that lets go of it, unless others point at it: then it is one of theirs. Two that let go
+    at once take turns, as the asset's lock is held until the transaction ends."""
+    lock_asset(tx, video.asset_id)
+    other = tx.scalar(
+        sa.select(videos.c.id)
+        .where(videos.c.asset_id == video.asset_id, videos.c.id != video.id, videos.c.state.not_in(GIVEN_UP))
+        .order_by(videos.c.id)
+        .limit(1)
+    )
+    if other is None:
+        drop_asset(tx, video.asset_id)
+    else:
+        tx.execute(sa.update(assets).where(assets.c.id == video.asset_id).values(video_id=other))
+
+
+def lock_asset(tx: Transaction, asset_id: str) -> bool:
+    """False if there is none."""
+    return tx.first(sa.select(assets.c.id).where(assets.c.id == asset_id).with_for_update()) is not None
 
 
 def drop_asset(tx: Transaction, asset_id: str) -> None:

@@ -52,7 +52,8 @@ videos = Table(
     Column("title", Prose, nullable=False),
     Column("state", Word, nullable=False),
     Column("lane", Word, nullable=False),
-    Column("asset_id", Id, nullable=False),  # the current one; no foreign key, as assets point back here
+    # The current one; no foreign key, as assets point back here. Several videos of one file share one.
+    Column("asset_id", Id, nullable=False, index=True),
     Column("upload_id", Id),
     Column("filename", Prose),
     Column("source_key", Text, nullable=False),
@@ -107,7 +108,7 @@ uploads = Table(
     Column("grant_id", Id, index=True),
     Column("max_bytes", Big),
     Column("labels", Json),
-    Column("digest", String(64)),  # SHA-256 of the whole file, once it is known
+    Column("digest", String(64), index=True),  # SHA-256 of the whole file, once it is known
     Index(
         "ix_uploads_open",
         "expires_at_ms",

@@ -15,6 +15,7 @@ from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
+from storage.catalogue.sql.sharing import recognise
 from storage.catalogue.sql.tables import imports, is_open, upload_joins, upload_parts, uploads, videos
 from storage.errors import Conflict, IllegalTransition, NotAllowed, NotFound, StaleLease, UploadBusy, UploadTerminated
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
@@ -31,6 +32,7 @@ ANNOUNCE_EVERY_MS = 500
 class SqlUploads:
     _db: Database
     _limits: Limits
+    _deduplicates: bool
 
     def create_upload(self, new: NewUpload) -> Upload:
         upload_id, video_id, asset_id = new_upload_id(), new_video_id(), new_asset_id()
@@ -216,6 +218,8 @@ class SqlUploads:
                 _hasten_partials(tx, upload)
             doom_prefix(tx, keys.tails_prefix(video.id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
+            if self._deduplicates and recognise(tx, video, row, recipe):
+                return None
             return begin_inspection(
                 tx,
                 video,

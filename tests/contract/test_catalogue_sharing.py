@@ -1,0 +1,162 @@
+"""Deduplication: what is recognised, what is shared, and who drops it at the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from storage.catalogue import NewUpload
+from storage.catalogue.sql import SqlCatalogue
+from storage.catalogue.sql.moving import cancel_jobs
+from storage.errors import NotFound
+from storage.ids import TenantId, VideoId
+from storage.jobs import JobKind
+from storage.lifecycle import VideoState
+from storage.media.encryption import Encryption
+from tests.builders import a_new_upload, a_published, an_encoded, an_inspected
+from tests.journeys import HOUR_MS, MINUTE_MS, do, let_time_pass
+
+DIGEST = "ab" * 32
+
+
+def upload(
+    catalogue: SqlCatalogue,
+    digest: str | None = DIGEST,
+    *,
+    new: NewUpload | None = None,
+    recipe: str = "1",
+    encryption: Encryption | None = None,
+) -> VideoId:
+    """A video whose last byte has come."""
+    made = catalogue.create_upload(new or a_new_upload())
+    token = catalogue.acquire_upload(made.id, "writer", MINUTE_MS)
+    if encryption is not None:
+        catalogue.wish_encryption(made.video, encryption)
+    catalogue.begin_source(made.id, token, "multipart")
+    catalogue.record_progress(made.id, token, offset_bytes=made.length_bytes or 0, new_parts=(), tail=None)
+    if digest is not None:
+        catalogue.set_upload_digest(made.id, digest)
+    catalogue.complete_upload(made.id, token, recipe=recipe)
+    return made.video
+
+
+def encode(catalogue: SqlCatalogue) -> None:
+    """Everything that is to be done for the one video that waits."""
+    do(catalogue, JobKind.INSPECT, an_inspected())
+    do(catalogue, JobKind.ENCODE, an_encoded())
+    do(catalogue, JobKind.ENCODE, an_encoded({"360p": (1, 2, 3), "720p": (1, 2, 3)}))
+    do(catalogue, JobKind.PUBLISH, a_published(revision=2, final=True))
+
+
+def finish_rest(catalogue: SqlCatalogue, video: VideoId) -> None:
+    """No job of a ready video is left: its thumbnails are of no interest here."""
+    with catalogue._db.write() as tx:
+        cancel_jobs(tx, video, None)
+
+
+def a_finished_video(catalogue: SqlCatalogue, **options: object) -> VideoId:
+    video = upload(catalogue, **options)  # type: ignore[arg-type]
+    encode(catalogue)
+    assert catalogue.video(video).state is VideoState.READY
+    finish_rest(catalogue, video)
+    return video
+
+
+def test_the_same_file_is_ready_at_once(catalogue: SqlCatalogue) -> None:
+    first = a_finished_video(catalogue)
+    second = upload(catalogue)
+    one, other = catalogue.video(first), catalogue.video(second)
+    assert (other.state, other.progress, other.asset) == (VideoState.READY, 1.0, one.asset)
+    assert (other.duration_ms, other.published) == (one.duration_ms, one.published)
+    assert [note.code for note in other.notes][-1] == "reused"
+    assert catalogue.published(second, "master.m3u8") == catalogue.published(first, "master.m3u8")
+    assert catalogue.jobs(video=second) == ()
+    told = [
+        event.data["state"] for event in catalogue.events_after(0) if event.video == second and event.kind == "state"
+    ]
+    assert told == ["uploading", "inspecting", "encoding", "ready"]
+
+
+def test_one_source_is_kept(catalogue: SqlCatalogue) -> None:
+    first = a_finished_video(catalogue)
+    second = upload(catalogue)
+    let_time_pass(catalogue, HOUR_MS)
+    doomed = {each.key for each in catalogue.doomed(100)}
+    assert catalogue.video(second).source_key in doomed
+    assert catalogue.video(first).source_key not in doomed
+
+
+@pytest.mark.parametrize("leaves_first", [0, 1])
+def test_deleting_one_keeps_the_other_and_deleting_both_drops_all(catalogue: SqlCatalogue, leaves_first: int) -> None:
+    pair = [a_finished_video(catalogue), upload(catalogue)]
+    asset = catalogue.video(pair[0]).asset
+    leaver, stayer = pair[leaves_first], pair[1 - leaves_first]
+    catalogue.delete_video(leaver)
+    let_time_pass(catalogue, HOUR_MS)
+    assert catalogue.published(stayer, "master.m3u8")[0] == asset
+    assert catalogue.asset(asset).video == stayer
+    assert [len(rendition.segments) for rendition in catalogue.asset(asset).renditions] == [4, 4]
+    assert f"{asset}/" not in {each.prefix for each in catalogue.doomed(100)}
+    with pytest.raises(NotFound):
+        catalogue.published(leaver, "master.m3u8")
+    catalogue.delete_video(stayer)
+    let_time_pass(catalogue, HOUR_MS)
+    assert f"{asset}/" in {each.prefix for each in catalogue.doomed(100)}
+    assert catalogue.asset(asset).names == ()
+
+
+def test_a_third_one_is_recognised_after_the_first_is_gone(catalogue: SqlCatalogue) -> None:
+    first = a_finished_video(catalogue)
+    second = upload(catalogue)
+    catalogue.delete_video(first)
+    third = upload(catalogue)
+    assert catalogue.video(third).asset == catalogue.video(second).asset
+    assert [note.code for note in catalogue.video(third).notes].count("reused") == 1
+
+
+def test_audits_find_nothing_wrong_with_shared_assets(catalogue: SqlCatalogue) -> None:
+    first = a_finished_video(catalogue)
+    second = upload(catalogue)
+    keys = {reference.key for reference in catalogue.holdings().references}
+    catalogue.delete_video(first)
+    left = {reference.key for reference in catalogue.holdings().references}
+    assert keys - left == {catalogue.video(first).source_key}
+    assert catalogue.holdings().stuck == ()
+    assert catalogue.video(second).state is VideoState.READY
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"digest": "cd" * 32},
+        {"digest": None},
+        {"recipe": "2"},
+        {"new": replace(a_new_upload(), tenant=TenantId("another"))},
+        {"encryption": Encryption.CBCS},
+    ],
+    ids=["other bytes", "unknown digest", "another recipe", "another tenant", "encrypted"],
+)
+def test_what_is_not_the_same_is_encoded(catalogue: SqlCatalogue, other: dict[str, object]) -> None:
+    first = a_finished_video(catalogue)
+    second = upload(catalogue, **other)  # type: ignore[arg-type]
+    assert catalogue.video(second).state is VideoState.INSPECTING
+    assert catalogue.video(second).asset != catalogue.video(first).asset
+
+
+def test_what_is_not_finished_is_not_shared(catalogue: SqlCatalogue) -> None:
+    first = upload(catalogue)
+    assert catalogue.video(upload(catalogue)).state is VideoState.INSPECTING
+    catalogue.delete_video(first)
+
+
+def test_a_deleted_video_is_not_recognised(catalogue: SqlCatalogue) -> None:
+    catalogue.delete_video(a_finished_video(catalogue))
+    assert catalogue.video(upload(catalogue)).state is VideoState.INSPECTING
+
+
+def test_recognising_can_be_switched_off() -> None:
+    catalogue = SqlCatalogue.in_memory(deduplicates=False)
+    a_finished_video(catalogue)
+    assert catalogue.video(upload(catalogue)).state is VideoState.INSPECTING
+    catalogue.close()
