@@ -59,10 +59,9 @@ class OpenKeys:
     encryption: Encryption
     by_kid: Mapping[str, ContentKey] = field(default_factory=dict, repr=False)
 
-    def offered(self, kid: str) -> ContentKey | None:
-        """A key that is ours to hand out."""
-        key = self.by_kid.get(kid)
-        return key if key is not None and offers_key(key.facts) else None
+    def offered(self) -> dict[str, ContentKey]:
+        """Those that are ours to hand out."""
+        return {kid: key for kid, key in self.by_kid.items() if offers_key(key.facts)}
 
     def of_segment(self, number: int) -> ContentKey:
         keys = list(self.by_kid.values())
@@ -105,9 +104,9 @@ def key_response(asked: KeyRequest, keys: OpenKeys, licence_request: bytes, comm
     if asked.kid is None:
         if keys.encryption is not Encryption.CBCS:
             raise nothing_here()
-        body, content_type = clearkey_licence(licence_request, keys.offered), "application/json"
+        body, content_type = clearkey_licence(licence_request, list(keys.offered().values())), "application/json"
     else:
-        key = keys.offered(asked.kid)
+        key = keys.offered().get(asked.kid)
         if key is None:
             raise nothing_here()
         body, content_type = key.key, "application/octet-stream"

@@ -7,17 +7,15 @@ that they are behind the same access check as its media; ``keys`` answers ClearK
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from packager.cmaf.pssh import COMMON_SYSTEM, common_pssh
 from storage.content_keys import ContentKey
 from storage.errors import InvalidRequest
 from storage.media.encryption import Encryption, KeyFacts
@@ -59,15 +57,13 @@ def offers_key(key: KeyFacts) -> bool:
 
 def content_protection(protection: Protection) -> Iterator[ET.Element]:
     """ContentProtection elements of an adaptation set (ISO/IEC 23009-1 section 5.8.4.1): the scheme with the default key,
-    and each key system with what it needs. All periods' keys are in the pssh: who asks once has them all."""
+    and each key system with what it needs. ClearKey's has no pssh: dash.js would take it for a list of ids in JSON, and
+    the default key's id is enough, as a licence holds the keys of all periods."""
     default = protection.keys[0]
     scheme = {"schemeIdUri": MP4_PROTECTION, "value": "cbcs", "cenc:default_KID": str(UUID(default.kid))}
     yield ET.Element("ContentProtection", scheme)
     if offers_key(default):
-        pssh = base64.b64encode(common_pssh(protection.keys)).decode()
-        # dash.js looks for the pssh in ClearKey's own element, others in that of the common system.
-        yield _system(CLEARKEY_SYSTEM, "ClearKey1.0", (pssh,), KEYS_FOLDER)
-        yield _system(COMMON_SYSTEM, None, (pssh,), None)
+        yield _system(CLEARKEY_SYSTEM, "ClearKey1.0", (), KEYS_FOLDER)
     for system in dict.fromkeys(
         each.system_id.lower() for key in protection.keys for each in key.systems if each.system_id != CLEARKEY_SYSTEM
     ):
@@ -99,9 +95,9 @@ def with_licence_url(mpd: bytes, url: str) -> bytes:
 # --- keys for players ------------------------------------------------------------------------------------------------
 
 
-def clearkey_licence(request: bytes, find: Callable[[str], ContentKey | None]) -> bytes:
-    """The answer to a ClearKey licence request (W3C EME section 9.1.4): the keys asked for that ``find`` knows by their
-    ids in hexadecimal. Raises `InvalidRequest`."""
+def clearkey_licence(request: bytes, keys: Sequence[ContentKey]) -> bytes:
+    """The answer to a ClearKey licence request (W3C EME section 9.1.4): all ``keys`` of a video to who asks for one of
+    them. dash.js asks for the first period's alone, and never again. Raises `InvalidRequest`."""
     try:
         asked = json.loads(request)
         kids = asked["kids"]
@@ -109,20 +105,13 @@ def clearkey_licence(request: bytes, find: Callable[[str], ContentKey | None]) -
             raise InvalidRequest("A licence request lists the ids of keys in base64url.")
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidRequest("A licence request is JSON with the ids of keys.") from error
-    found = [(kid, key) for kid in dict.fromkeys(kids) if (key := find(_from_text(kid).hex())) is not None]
-    keys = [{"kty": "oct", "kid": kid, "k": _to_text(key.key)} for kid, key in found]
-    return json.dumps({"keys": keys, "type": "temporary"}, separators=(",", ":")).encode()
+    known = {_to_text(bytes.fromhex(key.facts.kid)): _to_text(key.key) for key in keys}
+    given = [{"kty": "oct", "kid": kid, "k": key} for kid, key in known.items()] if known.keys() & set(kids) else []
+    return json.dumps({"keys": given, "type": "temporary"}, separators=(",", ":")).encode()
 
 
 def _is_kid(kid: object) -> bool:
     return isinstance(kid, str) and _KID.fullmatch(kid) is not None
-
-
-def _from_text(text: str) -> bytes:
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error as error:
-        raise InvalidRequest("The id of a key is base64url.") from error
 
 
 def _to_text(content: bytes) -> str:
