@@ -41,6 +41,7 @@ from upload_api.ports import Ports
 from upload_api.problems import install_problems
 from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
+from upload_api.tus.digesting import Digester
 from upload_api.tus.joining import Joiner
 from upload_api.tus.protocol import REQUEST_FIELDS, RESPONSE_FIELDS
 from upload_api.tus.recovery import Janitor
@@ -84,6 +85,7 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         rounds = {
             asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner)),
+            asyncio.create_task(_digest(settings, ports, threads, Digester(ports, threads, drain))),
             asyncio.create_task(importer.rounds()),
         }
         yield
@@ -167,11 +169,26 @@ def _add_operations(app: FastAPI, ports: Ports, drain: Drain, metrics: Metrics) 
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
+async def _digest(settings: UploadApiSettings, ports: Ports, threads: Threads, digester: Digester) -> None:
+    """The digests that nobody took in passing, on one process of all that share the catalogue."""
+    if settings.janitor_interval_s <= 0:
+        return
+    holder, ttl_ms = f"upload-api-{secrets.token_hex(8)}", round(settings.janitor_interval_s * 10_000)
+    while True:
+        try:
+            while await threads.catalogue(ports.catalogue.lead, "upload-digests", holder, ttl_ms):
+                if not await digester.round():
+                    break
+        except FishladderError as error:
+            log.warning("sources_not_digested", code=error.code, sentence=error.sentence)
+        await asyncio.sleep(settings.janitor_interval_s)
+
+
 async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads, joiner: Joiner) -> None:
     """The janitor's rounds, on one process of all that share the catalogue."""
     if settings.janitor_interval_s <= 0:
         return
-    janitor, holder = Janitor(ports), f"upload-api-{id(ports):x}"
+    janitor, holder = Janitor(ports), f"upload-api-{secrets.token_hex(8)}"
     ttl_ms = round(settings.janitor_interval_s * 3000)
     while True:
         try:

@@ -102,6 +102,15 @@ class Upload:
     digest: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """An upload at a moment, without its parts and joins. ``is_held``: somebody writes to it."""
+
+    upload: Upload
+    is_held: bool
+    now_ms: int
+
+
 class Uploads(Protocol):
     def create_upload(self, new: NewUpload) -> Upload:
         """Record an upload and its video (state ``uploading``; of a partial upload: see `Concat`). Raises `NotFound` if
@@ -154,6 +163,14 @@ class Uploads(Protocol):
 
     def set_upload_digest(self, upload: UploadId, digest: str) -> None:
         """Remember the SHA-256 of the whole file. Raises `NotFound`."""
+        ...
+
+    def undigested_uploads(self, limit: int) -> tuple[Upload, ...]:
+        """Complete uploads whose digest nobody has worked out, and whose files are still kept; the oldest first."""
+        ...
+
+    def upload_standing(self, upload: UploadId) -> Standing:
+        """How an upload stands, in one query, its parts not looked at. Raises `NotFound`."""
         ...
 
     def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
@@ -407,7 +424,7 @@ class Jobs(Protocol):
 
     def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:
         """One pass of repair: expired leases → ready (``kills`` + 1) or dead; ready rows that nobody claims → ring;
-        assets with unpublished revisions and no publish job → one. Idempotent."""
+        assets with unpublished revisions and no publish job → one; videos at work without any job → one. Idempotent."""
         ...
 
     def retire(self, *, keep_source_ms: int | None, keep_failed_ms: int | None, limit: int) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from storage.blobs import StoredPart
 from storage.catalogue import Concat, Tail, VideoFilter
@@ -366,3 +367,38 @@ def test_a_partial_upload_may_be_ended_or_refused_any_time(catalogue: SqlCatalog
     assert catalogue.terminate_upload(done).state == "terminated"
     with pytest.raises(NotFound):
         a_final(catalogue, done)
+
+
+def test_how_an_upload_stands_costs_one_query(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    asked: list[str] = []
+    sa.event.listen(catalogue._db.engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    standing = catalogue.upload_standing(upload.id)
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 1
+    assert not [statement for statement in asked if not statement.startswith(("SELECT", "BEGIN"))]
+    assert (standing.upload.offset_bytes, standing.upload.video, standing.is_held) == (0, upload.video, False)
+    assert abs(standing.now_ms - catalogue.now_ms()) < 60_000
+
+
+def test_who_writes_is_seen_as_long_as_the_lease_lasts(catalogue: SqlCatalogue) -> None:
+    upload = catalogue.create_upload(a_new_upload())
+    token = catalogue.acquire_upload(upload.id, "me", 60_000)
+    assert catalogue.upload_standing(upload.id).is_held
+    catalogue.release_upload(upload.id, token)
+    assert not catalogue.upload_standing(upload.id).is_held
+    catalogue.acquire_upload(upload.id, "me", 0)
+    assert not catalogue.upload_standing(upload.id).is_held
+    with pytest.raises(NotFound):
+        catalogue.upload_standing(UploadId("nothing"))
+
+
+def test_files_without_a_digest_are_found_while_they_are_kept(catalogue: SqlCatalogue) -> None:
+    assert catalogue.undigested_uploads(10) == ()
+    catalogue.create_upload(a_new_upload())  # not complete
+    kept, gone, known = (an_uploaded_video(catalogue) for _ in range(3))
+    catalogue.delete_video(gone[0])
+    catalogue.set_upload_digest(known[1], "ab" * 32)
+    assert [upload.id for upload in catalogue.undigested_uploads(10)] == [kept[1]]
+    catalogue.set_upload_digest(kept[1], "")  # what nobody will know is not looked for again
+    assert catalogue.undigested_uploads(10) == ()
+    assert catalogue.upload(kept[1]).digest is None

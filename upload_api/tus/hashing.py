@@ -36,20 +36,20 @@ class Hashing:
         self._threads = threads
         self._hashes = tuple(hashes)
         self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
+        self._owed_bytes = 0  # waiting, or being worked on
         self._worker: asyncio.Task[None] | None = None
 
     def take(self, piece: bytes) -> None:
         if not self._hashes:
             return
         self._waiting.append(piece)
-        self._waiting_bytes += len(piece)
-        if self._waiting_bytes >= BATCH_BYTES:
+        self._owed_bytes += len(piece)
+        if self._owed_bytes >= BATCH_BYTES:
             self._begin()
 
     async def make_room(self) -> None:
         """Return once the next piece may be taken."""
-        if self._waiting_bytes >= MOST_BYTES and self._worker is not None:
+        if self._owed_bytes >= MOST_BYTES and self._worker is not None:
             await asyncio.shield(self._worker)
 
     async def settle(self) -> None:
@@ -68,8 +68,9 @@ class Hashing:
 
     async def _work(self) -> None:
         while self._waiting:
-            batch, self._waiting, self._waiting_bytes = self._waiting, [], 0
+            batch, self._waiting = self._waiting, []
             await self._threads.compute(self._update, batch)
+            self._owed_bytes -= sum(map(len, batch))
 
     def _update(self, batch: list[bytes]) -> None:
         for piece in batch:

@@ -247,13 +247,18 @@ class TusService:
     async def standing(self, upload_id: UploadId) -> Upload:
         """The upload as a HEAD shows it: with an offset that the next PATCH can start from.
 
-        So a writer is asked to let go first, and an upload whose bytes are all durable is completed.
+        It costs one query, as long as nobody writes. Else the writer is asked to let go first; and an upload whose bytes
+        are all durable is completed.
         """
-        upload = await self._standing(upload_id)
+        seen = await self._threads.catalogue(self._ports.catalogue.upload_standing, upload_id)
+        upload = seen.upload
+        check_standing(upload, seen.now_ms)
         if upload.state != "open" or upload.concat is Concat.FINAL:
             return upload
         if self._drain.begun:
             raise UploadBusy
+        if not seen.is_held and not is_whole(upload):
+            return upload
         try:
             async with self._leases.hold(upload_id) as hold, self._hopeless_is_ended(upload_id):
                 return await self._finished(await self._standing(upload_id), hold)

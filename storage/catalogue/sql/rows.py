@@ -45,7 +45,7 @@ def upload_from(row: Row, parts: Iterable[Row], joins: Iterable[str] = ()) -> Up
         grant=row.grant_id,
         max_bytes=row.max_bytes,
         labels=dict(row.labels or {}),
-        digest=row.digest,
+        digest=row.digest or None,
     )
 
 

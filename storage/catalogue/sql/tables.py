@@ -108,7 +108,13 @@ uploads = Table(
     Column("grant_id", Id, index=True),
     Column("max_bytes", Big),
     Column("labels", Json),
-    Column("digest", String(64), index=True),  # SHA-256 of the whole file, once it is known
+    Column("digest", String(64), index=True),  # SHA-256 of the whole file, once it is known; empty: nobody will know it
+    Index(
+        "ix_uploads_undigested",
+        "created_at_ms",
+        sqlite_where=sa.text("state = 'completed' AND digest IS NULL"),
+        postgresql_where=sa.text("state = 'completed' AND digest IS NULL"),
+    ),
     Index(
         "ix_uploads_open",
         "expires_at_ms",
@@ -327,4 +333,5 @@ is_ready = jobs.c.state == sa.literal_column("'ready'")
 is_leased = jobs.c.state == sa.literal_column("'leased'")
 is_publish = jobs.c.kind == sa.literal_column("'publish'")
 is_open = uploads.c.state == sa.literal_column("'open'")
+is_undigested = sa.and_(uploads.c.state == sa.literal_column("'completed'"), uploads.c.digest.is_(None))
 is_unpublished = assets.c.revision > assets.c.published_revision

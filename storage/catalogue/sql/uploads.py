@@ -8,15 +8,15 @@ import sqlalchemy as sa
 
 from storage import keys
 from storage.blobs import StoredPart
-from storage.catalogue import Concat, NewUpload, Tail, Upload
+from storage.catalogue import Concat, NewUpload, Standing, Tail, Upload
 from storage.catalogue.sql.access import reserve
 from storage.catalogue.sql.dooming import doom_key, doom_prefix
-from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.engine import Database, Transaction, now_ms
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import Row, upload_from
 from storage.catalogue.sql.sharing import recognise
-from storage.catalogue.sql.tables import imports, is_open, upload_joins, upload_parts, uploads, videos
+from storage.catalogue.sql.tables import imports, is_open, is_undigested, upload_joins, upload_parts, uploads, videos
 from storage.errors import Conflict, IllegalTransition, NotAllowed, NotFound, StaleLease, UploadBusy, UploadTerminated
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
 from storage.jobs import Job
@@ -258,6 +258,32 @@ class SqlUploads:
         with self._db.write() as tx:
             if not tx.changed(sa.update(uploads).where(uploads.c.id == upload).values(digest=digest)):
                 raise NotFound("There is no such upload.")
+
+    def undigested_uploads(self, limit: int) -> tuple[Upload, ...]:
+        gone = (VideoState.DELETED, VideoState.REJECTED)
+        query = (
+            sa.select(uploads)
+            .join(videos, videos.c.id == uploads.c.video_id)
+            .where(
+                is_undigested,
+                # A partial upload's video is deleted from the beginning.
+                videos.c.state.not_in(gone),
+                videos.c.source_dropped_at_ms.is_(None),
+            )
+            .order_by(uploads.c.created_at_ms)
+            .limit(limit)
+        )
+        with self._db.read() as tx:
+            return tuple(upload_from(row, ()) for row in tx.all(query))
+
+    def upload_standing(self, upload: UploadId) -> Standing:
+        query = sa.select(uploads, now_ms().label("now_ms")).where(uploads.c.id == upload)
+        with self._db.read() as tx:
+            row = tx.first(query)
+        if row is None:
+            raise NotFound("There is no such upload.")
+        held = row.holder is not None and row.lease_until_ms is not None and row.lease_until_ms > row.now_ms
+        return Standing(upload=upload_from(row, ()), is_held=held, now_ms=row.now_ms)
 
     def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
         query = sa.select(uploads.c.id).where(is_open, uploads.c.concat == Concat.FINAL)
