@@ -23,7 +23,7 @@ def plan_chunks(total: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[Chunk,
     """
     whole, rest = divmod(total, ladder.segment_frames)
     takes_rest_along = whole > 1 and 0 < 2 * rest < ladder.segment_frames
-    longest = max(1, min(int(policy.longest_chunk_s / ladder.segment_seconds), _affordable(ladder, policy)))
+    longest = max(1, min(_longest(ladder, policy), _affordable(ladder, policy)))
     sizes = _sizes(whole + (1 if rest and not takes_rest_along else 0), longest, ladder, policy)
     if takes_rest_along:
         sizes[-1] += 1
@@ -33,6 +33,12 @@ def plan_chunks(total: int, ladder: Ladder, policy: ChunkPolicy) -> tuple[Chunk,
         chunks.append(Chunk(index=index, frames=frames, first_segment=first))
         first += size
     return tuple(chunks)
+
+
+def _longest(ladder: Ladder, policy: ChunkPolicy) -> int:
+    """Segments that the policy lets a chunk last. Pictures that come seldom are few: half a week of one a second is not
+    worth thousands of tools started."""
+    return max(int(policy.longest_chunk_s / ladder.segment_seconds), policy.least_long_frames // ladder.segment_frames)
 
 
 def _affordable(ladder: Ladder, policy: ChunkPolicy) -> int:

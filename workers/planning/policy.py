@@ -61,6 +61,7 @@ class ChunkPolicy:
     """How the time line is cut into work. The first chunk and piece are small: they make a video playable."""
 
     longest_chunk_s: int = 60
+    least_long_frames: int = 600  # at slower rates than ten pictures a second a chunk may last longer, up to so many
     # All rungs of a chunk together, in millions of pixels: some three minutes of one CPU. Whoever waits for a chunk at the
     # end, or hands one back, waits for or loses no more than that, whatever the size of the picture.
     most_chunk_megapixels: int = 8_000

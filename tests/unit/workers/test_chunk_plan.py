@@ -65,6 +65,16 @@ def test_a_last_segment_shorter_than_an_aac_frame_still_has_sound() -> None:
         assert plan_audio_pieces(total, fast, ChunkPolicy(first_audio_piece_s=4, audio_piece_s=4))[-1].frames
 
 
+def test_slow_pictures_make_few_chunks_however_long_they_last() -> None:
+    day_and_night = 47 * 3600
+    slide_show = a_ladder(frame_rate=Fraction(1), gop_frames=2)
+    assert len(plan_chunks(day_and_night, slide_show, ChunkPolicy())) < 300
+    still = a_ladder(frame_rate=Fraction(1, 1000), gop_frames=1)
+    assert len(plan_chunks(day_and_night // 1000, still, ChunkPolicy())) < 20
+    film = a_ladder(frame_rate=Fraction(25), gop_frames=50)
+    assert max(len(chunk.frames) for chunk in plan_chunks(25 * day_and_night, film, ChunkPolicy())) == 60 * 25
+
+
 def test_every_language_gets_its_default_or_first_track() -> None:
     tracks = (
         an_audio_track(index=1, language="en"),
