@@ -35,6 +35,7 @@ _HTTP2_STREAMS = 128
 _PR_SET_PDEATHSIG = 1
 _ACCEPT_NO_MORE = signal.SIGUSR1
 _SETTLE_S = 2.0
+_STALLED_S = 40.0  # longer than the origin itself waits for clients that it sends in pieces to
 
 # granian would write lines of its own form: its loggers are to pass theirs on to ours.
 _ROUTED_IN: dict[str, Any] = {
@@ -44,8 +45,11 @@ _ROUTED_IN: dict[str, Any] = {
 }
 
 
-def origin_server(target: str, *, host: str, port: int, workers: int) -> AbstractServer[Any]:
-    """The server of the application that ``target`` (``module:function``) makes, in ``workers`` processes."""
+def origin_server(
+    target: str, *, host: str, port: int, workers: int, stalled_s: float = _STALLED_S
+) -> AbstractServer[Any]:
+    """The server of the application that ``target`` (``module:function``) makes, in ``workers`` processes. ``stalled_s``:
+    how long a client may take none of what was sent."""
     # Bodies pass through many threads; with an arena for each, memory that is free would be nobody's.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     kind = _HoldingServer if sys.platform == "linux" else Granian
@@ -68,14 +72,20 @@ def origin_server(target: str, *, host: str, port: int, workers: int) -> Abstrac
         respawn_failed_workers=True,
         workers_kill_timeout=_DRAIN_S,
     )
+    if isinstance(server, _HoldingServer):
+        server.stalled_ms = round(stalled_s * 1000)
     return server
 
 
 class _HoldingServer(MPServer):
     """Holds the listening sockets of its workers."""
 
+    stalled_ms = 0
+
     def _init_shared_socket(self) -> None:
-        self._listening = [_listen(self.bind_addr, self.bind_port, self.backlog) for _ in range(self.workers)]
+        self._listening = [
+            _listen(self.bind_addr, self.bind_port, self.backlog, self.stalled_ms) for _ in range(self.workers)
+        ]
         self._ssp = self._shd = self._sso = None
 
     def _drop_shared_socket(self) -> None:
@@ -126,11 +136,14 @@ def _stop_accepting(listening: socket.socket) -> None:
     deaf.close()
 
 
-def _listen(host: str, port: int, backlog: int) -> socket.socket:
+def _listen(host: str, port: int, backlog: int, stalled_ms: int) -> socket.socket:
     ((family, kind, protocol, _, address), *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    # Accepted sockets inherit it. What is small is handed to the server whole, and only the kernel knows whether it was
+    # taken: it ends a connection whose client acknowledges nothing, or reads nothing, for so long.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
     listening.bind(address)
     listening.listen(backlog)
     listening.setblocking(False)

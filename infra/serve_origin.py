@@ -43,7 +43,12 @@ def create() -> Application:
     return create_app(
         origin_settings(settings, metrics_folder=_shared_folder()),
         OriginPorts(
-            catalogue=catalogue, blobs=open_blobs(settings), plays=catalogue, keys=catalogue, downloads=catalogue, close=catalogue.close
+            catalogue=catalogue,
+            blobs=open_blobs(settings),
+            plays=catalogue,
+            keys=catalogue,
+            downloads=catalogue,
+            close=catalogue.close,
         ),
     )
 
@@ -84,9 +89,9 @@ def serve(settings: Settings) -> None:
             catalogue.close()
 
 
-def server(settings: Settings, target: str) -> AbstractServer[Any]:
-    """The server of an application of ours, with all that is set for it."""
-    return origin_server(target, host=settings.host, port=settings.origin_port, workers=settings.origin_workers)
+def server(settings: Settings, target: str, **more: Any) -> AbstractServer[Any]:
+    """The server of an application of ours, with all that is set for it. ``more``: as `origin_server` takes it."""
+    return origin_server(target, host=settings.host, port=settings.origin_port, workers=settings.origin_workers, **more)
 
 
 def _shared_folder() -> Path | None:

@@ -156,7 +156,8 @@ def running_origin(
     }
     code = (
         "import os; from infra.serve_origin import server; from infra.settings import Settings; "
-        "server(Settings.from_env(os.environ), 'tests.origin_app:create').serve()"
+        "timeout = float(os.environ.get('LADDER_TEST_ORIGIN_STALLED', 40)); "
+        "server(Settings.from_env(os.environ), 'tests.origin_app:create', stalled_s=timeout).serve()"
     )
     url = f"http://127.0.0.1:{port}"
     log = published.folder / f"origin-{port}.log"

@@ -126,6 +126,28 @@ def test_a_client_that_does_not_read_costs_little_and_is_cut(published: Publishe
         assert httpx.get(f"{origin.url}/healthz").status_code == 200
 
 
+def test_a_client_that_does_not_read_what_is_small_is_cut_too(published: Published) -> None:
+    path = published.store_segment(secrets.token_bytes(900_000), 0)
+    with running_origin(published, env={"LADDER_TEST_ORIGIN_STALLED": "1"}) as origin:
+        host, port = origin.url.removeprefix("http://").split(":")
+        client = socket.socket()
+        with client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect((host, int(port)))
+            client.sendall(f"GET /v/{VIDEO}/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            mine = client.getsockname()[1]
+            deadline = time.monotonic() + 90
+            while mine in _clients(origin) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert mine not in _clients(origin)
+        assert httpx.get(f"{origin.url}/v/{VIDEO}/{path}").status_code == 200
+
+
+def _clients(origin: Origin) -> set[int]:
+    """The ports of those who are connected, and of whom nobody else knows yet that they are there."""
+    return {one.raddr.port for one in origin.worker().net_connections("tcp") if one.raddr}
+
+
 def _cut(origin: Origin) -> int:
     (counted,) = re.findall(
         r"^fishladder_origin_cut_clients_total ([0-9.]+)", httpx.get(f"{origin.url}/metrics").text, re.MULTILINE
