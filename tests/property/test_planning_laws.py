@@ -85,9 +85,8 @@ def test_chunks_tile_the_time_line_at_segments(source: Source) -> None:
 def test_chunks_are_bounded(source: Source) -> None:
     plan = planned(source)
     a_segment = plan.ladder.segment_seconds
-    assert all(
-        len(chunk.frames) / plan.ladder.frame_rate <= max(60, a_segment) + a_segment / 2 for chunk in plan.chunks
-    )
+    longest = max(60, 600 / plan.ladder.frame_rate, a_segment) + a_segment / 2
+    assert all(len(chunk.frames) / plan.ladder.frame_rate <= longest for chunk in plan.chunks)
 
 
 @given(SOURCES)
