@@ -1,8 +1,8 @@
 """Local copies of sources: one per machine, however many processes work on the video.
 
 Of a file whose index says where its samples lie, a copy holds only what tools were to read so far: its index is fetched
-once, and every chunk adds its own ranges. Of a long file that is read from its start to its end, a copy may hold its
-beginning, for what plays first. Of any other file a copy is whole.
+once, and every chunk adds its own ranges. Of a long file without such an index a copy may hold its beginning, for what
+plays first. Of any other file a copy is whole.
 
 A finished copy is locked (shared) by every process that was given it lately, so that making room never takes a file
 away from under a tool that is about to open it. Locks are the operating system's: they end with their process.
@@ -25,9 +25,10 @@ import structlog
 
 from storage.blobs import BlobStore, LocalFiles
 from storage.errors import NoRoom
+from storage.media.matroska_index import MatroskaIndex, parse_matroska_index
 from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
 from storage.media.sniffing import HEAD_BYTES, sniff
-from workers.planning.reads import Reads, merged, missing, plan_reads, size_of
+from workers.planning.reads import Reads, merged, missing, plan_cluster_reads, plan_reads, size_of
 from workers.scratch import clear_abandoned, scratch_folder
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, box_headers, note_of
 
@@ -55,7 +56,7 @@ class Fetched:
 
     path: Path
     read_bytes: int = 0
-    index: Mp4Index | None = None
+    index: Mp4Index | MatroskaIndex | None = None
     first_bytes: int | None = None
 
     @property
@@ -67,7 +68,7 @@ class Fetched:
 class _Header:
     """What was read of a file to know what is in it."""
 
-    index: Mp4Index | None
+    index: Mp4Index | MatroskaIndex | None
     ranges: tuple[ByteRange, ...]
     demuxer: str | None
 
@@ -113,16 +114,10 @@ class SourceCache:
             self._hold(path)
         copy = SparseCopy(self._blobs, key, path, size)
         header = self._header(key, copy, size)
-        index, first_bytes = header.index, None
-        if index is None:
-            first_bytes = _beginning_of(size, header, reads)
-            if first_bytes is None:
-                return None
-            ranges = merged([*header.ranges, (0, first_bytes), (size - END_BYTES, size)])
-        elif any(track >= len(index.tracks) for track in reads.tracks):
+        planned = _planned(size, header, reads)
+        if planned is None:
             return None
-        else:
-            ranges = merged([*header.ranges, *plan_reads(index, reads)])
+        ranges = merged([*header.ranges, *planned])
         self._make_room(size_of(missing(ranges, copy.have)))
         copy.ensure(*ranges)
         os.utime(path)
@@ -134,6 +129,9 @@ class SourceCache:
             held_bytes=size_of(copy.have),
             size_bytes=size,
         )
+        # A look at what the file is goes by the index of an MP4, and by the beginning of any other.
+        first_bytes = None if isinstance(header.index, Mp4Index) else reads.first_bytes
+        index = None if first_bytes is not None else header.index
         return Fetched(path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes)
 
     def _header(self, key: str, copy: SparseCopy, size: int) -> _Header:
@@ -259,9 +257,12 @@ def _read_header(copy: SparseCopy, size: int) -> _Header:
         ranges.append((start, stop))
         return copy.read(start, stop)
 
-    index = None
-    demuxer = sniff(read(0, min(size, HEAD_BYTES)))
-    if demuxer == "mov":
+    index: Mp4Index | MatroskaIndex | None = None
+    head = read(0, min(size, HEAD_BYTES))
+    demuxer = sniff(head)
+    if demuxer == "matroska" and size > SOON_BYTES:
+        index = parse_matroska_index(head, size, read)
+    elif demuxer == "mov":
         boxes = box_headers(read, size)
         start, stop = boxes.get("moov", (0, 0))
         if 0 < stop - start <= LARGEST_INDEX_BYTES and "moof" not in boxes:
@@ -271,12 +272,19 @@ def _read_header(copy: SparseCopy, size: int) -> _Header:
     return _Header(index=index, ranges=merged(ranges), demuxer=demuxer)
 
 
-def _beginning_of(size: int, header: _Header, reads: Reads) -> int | None:
-    """How much of the beginning is fetched for ``reads`` of a file without an index; None: all of it is needed, or soon
-    here."""
-    if reads.first_bytes is None or header.demuxer not in READ_ON or size <= SOON_BYTES:
+def _planned(size: int, header: _Header, reads: Reads) -> tuple[ByteRange, ...] | None:
+    """Which ranges are fetched for ``reads`` of a file of ``size`` bytes; None: all of it is needed, or soon here."""
+    index = header.index
+    if isinstance(index, Mp4Index):
+        return plan_reads(index, reads) if all(track < len(index.tracks) for track in reads.tracks) else None
+    if size <= SOON_BYTES or header.demuxer not in READ_ON:
         return None
-    return reads.first_bytes if 2 * reads.first_bytes + END_BYTES <= size else None
+    if reads.first_bytes is not None:
+        enough = 2 * reads.first_bytes + END_BYTES <= size
+        return ((0, reads.first_bytes), (size - END_BYTES, size)) if enough else None
+    if index is not None and reads.stop is not None and not reads.keyframes_only:
+        return plan_cluster_reads(index, reads)
+    return None
 
 
 def _name(key: str) -> str:

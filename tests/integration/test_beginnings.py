@@ -1,4 +1,5 @@
-"""Files without an index start from their beginning: what plays first needs no more of them, and is the same to the byte."""
+"""Files without an index start from their beginning: what plays first needs no more of them, and is the same to the byte.
+Matroska has an index for what comes later."""
 
 from __future__ import annotations
 
@@ -117,6 +118,27 @@ def test_what_plays_first_needs_only_the_beginning(cache: SourceCache, table: Wo
         "the beginning was believed at the second look, and at once by all that followed"
     )
     assert sum(one.read_bytes for one in fetched) < table.path.stat().st_size / 2
+
+
+@pytest.mark.parametrize("film", ["matroska"], indirect=True)
+@pytest.mark.parametrize("number", [7, -1])
+def test_the_cues_of_matroska_tell_what_later_chunks_need(cache: SourceCache, table: Worktable, number: int) -> None:
+    chunk, piece = range(len(table.plan.chunks))[number], range(len(table.plan.audio_pieces))[number]
+    jobs = [
+        (encode, JobKind.ENCODE, {"chunk": chunk, "rungs": ["96p"]}),
+        (audio, JobKind.AUDIO, {"rendition": table.plan.audio[0].name, "piece": piece}),
+    ]
+    for step, kind, payload in jobs:
+        fetched: list[Fetched] = []
+
+        def part(reads: Reads, fetched: list[Fetched] = fetched) -> Fetched:
+            fetched.append(cache.fetch_part("sources/film", reads))
+            return fetched[-1]
+
+        from_part = step(dataclasses.replace(table.context(kind, **payload), part=part))
+        assert names(from_part) == names(step(table.context(kind, **payload)))
+        assert len(fetched) == 1, "at the first go"
+        assert fetched[0].read_bytes < table.path.stat().st_size / 2
 
 
 def nearly(source: Source) -> tuple[object, ...]:

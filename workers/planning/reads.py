@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from storage.media.ladder import AudioPiece, AudioRendition, Chunk, EncodePlan
+from storage.media.matroska_index import MatroskaIndex
 from storage.media.mp4_index import ByteRange, Mp4Index, TrackIndex
 from storage.media.source import Source, VideoTrack
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
@@ -78,6 +79,14 @@ def _early(source: Source, stop: Fraction) -> int | None:
 def plan_reads(index: Mp4Index, reads: Reads) -> tuple[ByteRange, ...]:
     """The byte ranges that hold the samples of ``reads``, in order, merged where that is cheaper."""
     return merged([*_beginning(index), *_wanted(index, reads)], GAP_BYTES)
+
+
+def plan_cluster_reads(index: MatroskaIndex, reads: Reads) -> tuple[ByteRange, ...]:
+    """The same for a file of clusters, which hold all tracks together."""
+    start = reads.start - BEFORE_S if reads.start is not None else None
+    stop = reads.stop + AFTER_S if reads.stop is not None else None
+    beginning = index.bytes_of(None, BEGINNING_S)
+    return merged([(0, beginning[1]), index.cues, index.bytes_of(start, stop)], GAP_BYTES)
 
 
 def merged(ranges: Iterable[ByteRange], gap: int = 0) -> tuple[ByteRange, ...]:

@@ -74,7 +74,7 @@ def _source(ctx: StepContext) -> Source:
                 scratch=ctx.scratch,
                 stop=ctx.stop,
                 nice=ctx.nice,
-                index=fetched.index,
+                index=fetched.index if isinstance(fetched.index, Mp4Index) else None,
                 first_bytes=fetched.first_bytes,
             )
         except Rejected as error:
