@@ -129,9 +129,14 @@ def encrypted_whole(body: bytes, key: ContentKey, sequence: int) -> bytes:
     return cipher.update(body) + cipher.update(bytes([filling]) * filling) + cipher.finalize()
 
 
-def encrypted_size(size_bytes: int) -> int:
-    """How long `encrypted_whole` makes ``size_bytes``."""
-    return size_bytes + _BLOCK - size_bytes % _BLOCK
+def decrypted_whole(body: bytes, key: bytes | None, iv: bytes) -> bytes | None:
+    """What `encrypted_whole` was given; None if it was not it, or not with this key."""
+    if key is None or len(key) != _BLOCK or len(iv) != _BLOCK or not body or len(body) % _BLOCK:
+        return None
+    cipher = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+    clear = cipher.update(body) + cipher.finalize()
+    filling = clear[-1]
+    return clear[:-filling] if 0 < filling <= _BLOCK and clear.endswith(bytes([filling]) * filling) else None
 
 
 def iframe_name(segment: str, *, sequence: int, offset: int, size: int) -> str:

@@ -9,6 +9,8 @@ from packager.cmaf.boxes import box, full_box
 from packager.cmaf.samples import NON_SYNC
 
 SPS_PPS = bytes.fromhex("0164001effe1000467640c1e01000268ee")
+# Sets that say what slice headers look like: baseline, 640x360, and the slice headers that go with them.
+REAL_SETS = bytes.fromhex("0142001effe100096742001eda0280be4001000468ce3880")
 AAC_LC_48K_STEREO = bytes.fromhex("1190")
 
 
@@ -16,6 +18,17 @@ def coded_picture(frame: int, *, idr: bool, padding: int = 0) -> bytes:
     """One NAL unit that names its frame: type 5 for an IDR picture, else type 1."""
     unit = bytes([0x65 if idr else 0x41]) + struct.pack(">I", frame) + bytes(padding + frame % 7)
     return struct.pack(">I", len(unit)) + unit
+
+
+def sliced_picture(frame: int, *, idr: bool, padding: int) -> bytes:
+    """A slice with a header as of `REAL_SETS`: bits ``1 0001000 1 0000 1 00 1`` for an IDR picture, else
+    ``1 00110 1 0000 0 0 0 1``; then a supplemental unit, which is no slice."""
+    head = bytes.fromhex("658884ff") if idr else bytes.fromhex("419a03")
+    unit = (
+        head + struct.pack(">I", frame) + bytes((index * 7 + frame) % 251 + 1 for index in range(padding + frame % 7))
+    )
+    more = bytes([0x06, 5, 4, 1, 2, 3, 4, 0x80])
+    return struct.pack(">I", len(more)) + more + struct.pack(">I", len(unit)) + unit
 
 
 def decoding_order(frames: int) -> list[int]:
@@ -79,15 +92,16 @@ def fake_video(
     frame_ticks: int = 512,
     delay_frames: int = 2,
     padding: int = 0,
+    sliced: bool = False,
 ) -> bytes:
     """What an encoder would write for the contiguous output ``frames``: times from 0 on, IDR pictures where the absolute
-    frame number says so, presentation late by ``delay_frames`` as muxers without negative offsets do it."""
+    frame number says so, presentation late by ``delay_frames`` as muxers without negative offsets do it. ``sliced``: with slice headers."""
     numbers = list(frames)
     visual = bytes(6) + struct.pack(">H", 1) + bytes(16) + struct.pack(">HH", 640, 360) + bytes(50)
     entry = box(
         b"avc1",
         visual,
-        box(b"avcC", SPS_PPS),
+        box(b"avcC", REAL_SETS if sliced else SPS_PPS),
         box(b"colr", b"nclx", bytes.fromhex("00010001000100")),
         box(b"pasp", struct.pack(">II", 1, 1)),
         box(b"btrt", struct.pack(">III", 0, numbers[0], numbers[0])),
@@ -97,7 +111,7 @@ def fake_video(
         gop = numbers[start : start + gop_frames]
         samples = [
             (
-                coded_picture(gop[position], idr=position == 0, padding=padding),
+                (sliced_picture if sliced else coded_picture)(gop[position], idr=position == 0, padding=padding),
                 0x2000000 if position == 0 else 0x1000000 | NON_SYNC,
                 (position - index + delay_frames) * frame_ticks,
             )

@@ -10,13 +10,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from packager.cmaf import CutSegment, cut_audio, cut_video
+from packager.cmaf.init_segment import with_default_key
+from packager.cmaf.protection import key_of
 from packager.compose import compose
 from packager.conformance.library import Answer, Span
-from packager.presentation import AudioRendition, SubtitleRendition, VideoRendition
+from packager.encryption import Protection, encrypted_whole, iframe_name
+from packager.presentation import AudioRendition, Presentation, SubtitleRendition, VideoRendition
 from packager.subtitles import parse_webvtt, segment_webvtt
+from storage.content_keys import ContentKey
 from storage.content_types import content_type_of
 from storage.jobs import Segment
 from storage.keys import hash12
+from storage.media.encryption import Encryption, KeyFacts
 from storage.media.time import FrameRange
 from tests.fragmented import fake_audio, fake_video
 from tests.presentations import (
@@ -67,9 +72,22 @@ def _stored(files: Files, rendition: str, segment: CutSegment) -> Segment:
     )
 
 
-def _video(files: Files, name: str, *, padding: int, gop_frames: int) -> VideoRendition:
+def content_keys() -> tuple[ContentKey, ...]:
+    """Two, the second from segment 2 on."""
+    return tuple(
+        ContentKey(
+            facts=KeyFacts(kid=f"{number}" * 32, iv=f"{number + 2:02x}" * 16, first_segment=2 * number - 2),
+            key=bytes([number]) * 16,
+        )
+        for number in (1, 2)
+    )
+
+
+def _video(
+    files: Files, name: str, *, padding: int, gop_frames: int, keys: tuple[ContentKey, ...] = ()
+) -> VideoRendition:
     cut = cut_video(
-        fake_video(range(FRAMES), gop_frames=gop_frames, padding=padding),
+        fake_video(range(FRAMES), gop_frames=gop_frames, padding=padding, sliced=bool(keys)),
         timescale=TIMESCALE,
         frame_ticks=FRAME_TICKS,
         first_frame=0,
@@ -77,14 +95,33 @@ def _video(files: Files, name: str, *, padding: int, gop_frames: int) -> VideoRe
         gop_frames=gop_frames,
         segment_frames=SEGMENT_FRAMES,
         first_segment=0,
+        keys=keys,
     )
-    init = f"init-{hash12(cut.init)}.mp4"
-    files[f"{name}/{init}"] = cut.init
+    inits = _inits(files, name, cut.init, keys)
     segments = tuple(_stored(files, name, segment) for segment in cut.segments)
-    return a_video_rendition(name, codecs=cut.facts.codecs, init_name=init, segments=segments)
+    codecs = cut.facts.codecs
+    return a_video_rendition(
+        name, codecs=codecs, init_name=inits[0], segments=segments, key_inits=inits if keys else ()
+    )
 
 
-def _audio(files: Files, name: str, language: str, label: str, *, padding: int, default: bool) -> AudioRendition:
+def _inits(files: Files, name: str, init: bytes, keys: tuple[ContentKey, ...]) -> tuple[str, ...]:
+    """The names of the init segment, and of one for every further key."""
+    bodies = [init, *(with_default_key(init, key.facts) for key in keys[1:])]
+    files.update({f"{name}/init-{hash12(body)}.mp4": body for body in bodies})
+    return tuple(f"init-{hash12(body)}.mp4" for body in bodies)
+
+
+def _audio(
+    files: Files,
+    name: str,
+    language: str,
+    label: str,
+    *,
+    padding: int,
+    default: bool,
+    keys: tuple[ContentKey, ...] = (),
+) -> AudioRendition:
     planned = audio_segments(video_segments())
     ranges = [FrameRange(one.start_ticks // 1024, (one.start_ticks + one.duration_ticks) // 1024) for one in planned]
     frames = FrameRange(0, ranges[-1].stop)
@@ -94,11 +131,19 @@ def _audio(files: Files, name: str, language: str, label: str, *, padding: int, 
         frames=frames,
         segment_ranges=ranges,
         first_segment=0,
+        keys=keys,
     )
-    init = f"init-{hash12(cut.init)}.mp4"
-    files[f"{name}/{init}"] = cut.init
+    inits = _inits(files, name, cut.init, keys)
     segments = tuple(_stored(files, name, segment) for segment in cut.segments)
-    return a_sound_rendition(name, language=language, label=label, default=default, init_name=init, segments=segments)
+    return a_sound_rendition(
+        name,
+        language=language,
+        label=label,
+        default=default,
+        init_name=inits[0],
+        segments=segments,
+        key_inits=inits if keys else (),
+    )
 
 
 def _subtitles(files: Files, name: str, **changes: Any) -> SubtitleRendition:
@@ -126,19 +171,27 @@ def _subtitles(files: Files, name: str, **changes: Any) -> SubtitleRendition:
 
 
 @cache
-def _published(gop_frames: int, subtitles: bool, complete: bool) -> tuple[tuple[str, bytes], ...]:
+def _published(
+    gop_frames: int, subtitles: bool, complete: bool, encryption: Encryption
+) -> tuple[tuple[str, bytes], ...]:
     files: Files = {}
+    keys = content_keys() if encryption is not Encryption.NONE else ()
+    sealed = keys if encryption is Encryption.CBCS else ()
     presentation = a_presentation(
         complete=complete,
         video=(
-            _video(files, "low", padding=1_000, gop_frames=gop_frames),
-            _video(files, "high", padding=4_000, gop_frames=gop_frames),
+            _video(files, "low", padding=1_000, gop_frames=gop_frames, keys=sealed),
+            _video(files, "high", padding=4_000, gop_frames=gop_frames, keys=sealed),
         ),
         audio=(
-            _audio(files, "audio-en", "en", "English", padding=20, default=True),
-            _audio(files, "audio-fr", "fr", "Français", padding=2_000, default=False),
+            _audio(files, "audio-en", "en", "English", padding=20, default=True, keys=sealed),
+            _audio(files, "audio-fr", "fr", "Français", padding=2_000, default=False, keys=sealed),
         ),
+        protection=Protection(encryption=encryption, keys=tuple(key.facts for key in keys)) if keys else None,
     )
+    files.update({f"keys/{key.facts.kid}": key.key for key in keys})
+    if encryption is Encryption.AES128:
+        _encrypt_whole(files, presentation, keys)
     if subtitles:
         presentation = replace(
             presentation,
@@ -155,9 +208,29 @@ def _published(gop_frames: int, subtitles: bool, complete: bool) -> tuple[tuple[
     return tuple(files.items())
 
 
-def published(*, gop_frames: int = 50, subtitles: bool = False, complete: bool = True) -> Files:
-    """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard."""
-    return dict(_published(gop_frames, subtitles, complete))
+def _encrypt_whole(files: Files, presentation: Presentation, keys: tuple[ContentKey, ...]) -> None:
+    """What the origin does with segments on their way out, and with I-frames."""
+    for rendition in presentation.renditions:
+        count = 0
+        for segment in rendition.segments:
+            name, key = f"{rendition.name}/{segment.name}", key_of(keys, segment.number)
+            clear = files[name]
+            files[name] = encrypted_whole(clear, key, segment.number)
+            for one in segment.iframes:
+                part = iframe_name(name, sequence=count, offset=one.offset, size=one.size)
+                files[part] = encrypted_whole(clear[one.offset : one.offset + one.size], key, count)
+                count += 1
+
+
+def published(
+    *,
+    gop_frames: int = 50,
+    subtitles: bool = False,
+    complete: bool = True,
+    encryption: Encryption = Encryption.NONE,
+) -> Files:
+    """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard; encrypted with `content_keys`."""
+    return dict(_published(gop_frames, subtitles, complete, encryption))
 
 
 def named(files: Files, rendition: str, start: str) -> str:

@@ -12,6 +12,7 @@ _TYPES = {
     FileKind.SEGMENT: ("video/mp4", "audio/mp4", "application/mp4", "video/iso.segment", "video/mp2t"),
     FileKind.TEXT: ("text/vtt",),
     FileKind.IMAGE: ("image/jpeg", "image/png", "image/webp"),
+    FileKind.KEY: ("application/octet-stream", "binary/octet-stream"),
 }
 _PARTIAL = 206
 
@@ -20,7 +21,7 @@ def judge_cross(subject: Subject, judge: Judge) -> None:
     for file in subject.files.values():
         exists = file.answer.found or file.answer.status == 416
         judge.expect(exists, "url-exists", file.named_at, f"{file.url} answers {file.answer.status}.")
-        if subject.over_http and file.answer.found:
+        if subject.over_http and file.answer.found and file.kind is not FileKind.KEY:
             _served(file, judge)
     if subject.range_status is not None:
         where = next(iter(subject.files))

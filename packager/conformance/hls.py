@@ -91,6 +91,7 @@ def _entries(playlist: Playlist) -> Iterable[Entry]:
     yield from playlist.variants
     yield from playlist.iframe_variants
     yield from playlist.image_variants
+    yield from playlist.session_keys
     yield from {id(piece.key): piece.key for piece in playlist.pieces if piece.key is not None}.values()
 
 

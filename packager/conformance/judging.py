@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from packager.conformance.ciphers import judge_ciphers
 from packager.conformance.cmaf import judge_cmaf
 from packager.conformance.cross import judge_cross
 from packager.conformance.dash import judge_dash
@@ -19,5 +20,6 @@ def judge(subject: Subject) -> Report:
     judge_multivariants(subject, verdicts)
     judge_dash(subject, verdicts)
     judge_cmaf(subject, verdicts)
+    judge_ciphers(subject, verdicts)
     judge_cross(subject, verdicts)
     return verdicts.report()

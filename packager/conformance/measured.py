@@ -9,6 +9,13 @@ from fractions import Fraction
 from packager.cmaf.boxes import Box, child, children, find, reading, walk
 from packager.cmaf.facts import read_facts
 from packager.cmaf.samples import Defaults, Sample, read_defaults, read_traf
+from packager.conformance.protection import (
+    MeasuredProtection,
+    TrackKey,
+    measure_protection,
+    read_key,
+    read_pssh_boxes,
+)
 from storage.errors import WrongOutput
 
 _BASE_DATA_OFFSET, _DEFAULT_BASE_IS_MOOF = 0x1, 0x020000
@@ -42,8 +49,12 @@ class MeasuredInit:
     edits: tuple[tuple[int, int], ...] = ()
     """(segment duration, media time) of each entry of the edit list."""
     scheme: str | None = None
-    key_id: str | None = None
-    pattern: tuple[int, int] | None = None
+    key: TrackKey | None = None
+    original: str | None = None
+    """What the sample entry was before it was encrypted."""
+    pssh: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """(system, key ids) of the boxes that tell which keys to ask for."""
+    pssh_problem: str | None = None
     dated: bool = False
     """A time of creation or modification is in it."""
     defaults: Defaults = field(default_factory=lambda: Defaults(0, 0, 0))
@@ -52,6 +63,14 @@ class MeasuredInit:
     @property
     def encrypted(self) -> bool:
         return self.scheme is not None
+
+    @property
+    def key_id(self) -> str | None:
+        return self.key.kid if self.key is not None else None
+
+    @property
+    def pattern(self) -> tuple[int, int] | None:
+        return self.key.pattern if self.key is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +103,7 @@ class MeasuredFragment:
     protected: int
     """How many samples have encryption data of their own; -1: all, by the track's constant one."""
     sync_times: tuple[int, ...]
+    protection: MeasuredProtection | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +209,7 @@ def _init(data: memoryview) -> MeasuredInit:
     entry = next(walk(data, descriptions.content + 8, descriptions.stop), None)
     if entry is None:
         raise WrongOutput("There is no sample entry.")
+    pssh, pssh_problem = read_pssh_boxes(data, boxes[b"moov"])
     values = {
         "brands": brands,
         "tracks": len(tracks),
@@ -198,6 +219,8 @@ def _init(data: memoryview) -> MeasuredInit:
         "dated": any(_dated(data, box) for box in (child(data, boxes[b"moov"], b"mvhd"), header, media)),
         "defaults": read_defaults(data),
         "codecs": _codecs(data, entry),
+        "pssh": pssh,
+        "pssh_problem": pssh_problem,
         **_entry(data, entry, (shown[0] >> 16, shown[1] >> 16)),
     }
     return MeasuredInit(**values)
@@ -219,8 +242,9 @@ def _entry_kind(data: memoryview, entry: Box) -> str:
     if entry.kind in (b"encv", b"enca"):
         for box in walk(data, entry.content + fixed, entry.stop):
             if box.kind == b"sinf":
-                original = child(data, box, b"frma")
-                return bytes(data[original.content : original.content + 4]).decode("latin-1")
+                original = find(data, box, b"frma")
+                if original is not None:
+                    return bytes(data[original.content : original.content + 4]).decode("latin-1")
     return entry.kind.decode("latin-1")
 
 
@@ -282,13 +306,14 @@ def _avc(data: memoryview, box: Box) -> dict[str, object]:
 def _protection(data: memoryview, sinf: Box) -> dict[str, object]:
     scheme = find(data, sinf, b"schm")
     tenc = find(data, sinf, b"schi", b"tenc")
+    original = find(data, sinf, b"frma")
     values: dict[str, object] = {"scheme": "?"}
+    if original is not None:
+        values["original"] = bytes(data[original.content : original.content + 4]).decode("latin-1")
     if scheme is not None:
         values["scheme"] = bytes(data[scheme.content + 4 : scheme.content + 8]).decode("latin-1")
     if tenc is not None:
-        packed = data[tenc.content + 5]
-        values["pattern"] = (packed >> 4, packed & 0xF)
-        values["key_id"] = bytes(data[tenc.content + 8 : tenc.content + 24]).hex()
+        values["key"] = read_key(data[tenc.content + 5 : tenc.stop], version=data[tenc.content])
     return values
 
 
@@ -342,7 +367,16 @@ def _fragment(data: memoryview, moof: Box, mdat: Box, init: MeasuredInit) -> Mea
         shortest_ticks=min((sample.duration_ticks for sample in samples), default=0),
         protected=_protected(data, traf, init),
         sync_times=tuple(sample.present_ticks for sample in samples if sample.sync),
+        protection=_protection_of(data, moof, traf, samples, init) if init.encrypted else None,
     )
+
+
+def _protection_of(
+    data: memoryview, moof: Box, traf: Box, samples: list[Sample], init: MeasuredInit
+) -> MeasuredProtection | None:
+    key = init.key
+    hevc = init.entry.startswith("h")
+    return measure_protection(data, moof, traf, samples, default=key, nal_bytes=init.nal_length_bytes, hevc=hevc)
 
 
 def _protected(data: memoryview, traf: Box, init: MeasuredInit) -> int:
@@ -351,8 +385,10 @@ def _protected(data: memoryview, traf: Box, init: MeasuredInit) -> int:
     own = find(data, traf, b"senc")
     if own is not None:
         return int.from_bytes(data[own.content + 4 : own.content + 8], "big")
-    groups = find(data, traf, b"sgpd")  # a sample group may say that these samples are clear
-    return 0 if groups is not None and bytes(data[groups.content + 4 : groups.content + 8]) == b"seig" else -1
+    groups = find(data, traf, b"sgpd")  # a sample group may say that these samples are clear, or name another key
+    if groups is not None and bytes(data[groups.content + 4 : groups.content + 8]) == b"seig":
+        return 0 if data[groups.content + 18] == 0 else -1
+    return -1
 
 
 def _repeats_defaults(data: memoryview, header_flags: int, runs: list[Box]) -> bool:

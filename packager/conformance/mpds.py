@@ -29,6 +29,8 @@ class Descriptor:
     scheme: str
     value: str
     default_kid: str | None = None
+    pssh: str | None = None
+    licence_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,8 @@ def _descriptors(element: ET.Element) -> tuple[Descriptor, ...]:
             scheme=node.get("schemeIdUri", ""),
             value=node.get("value", ""),
             default_kid=node.get(f"{_CENC}default_KID"),
+            pssh=node.findtext(f"{_CENC}pssh"),
+            licence_url=next((child.text for child in node if _local(child) == "Laurl"), None),
         )
         for node in element
         if node.get("schemeIdUri")

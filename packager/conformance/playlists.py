@@ -84,6 +84,8 @@ class Piece:
     span: Span | None = None
     map: tuple[str, Span | None] | None = None
     key: Entry | None = None
+    map_key: Entry | None = None
+    """The key that its init segment is under."""
     discontinuity: bool = False
 
 
@@ -105,6 +107,7 @@ class Playlist:
     variants: list[Entry] = field(default_factory=list)
     iframe_variants: list[Entry] = field(default_factory=list)
     image_variants: list[Entry] = field(default_factory=list)
+    session_keys: list[Entry] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
 
     @property
@@ -166,6 +169,7 @@ class _Reader:
         self._span: tuple[int | None, int] | None = None  # offset, size
         self._map: tuple[str, Span | None] | None = None
         self._key: Entry | None = None
+        self._map_key: Entry | None = None
         self._discontinuity = False
         self._variant: Entry | None = None
         self._ends: dict[str, int] = {}
@@ -246,8 +250,11 @@ class _Reader:
             case "EXT-X-MAP" if url:
                 span = _byte_range(entry.text("BYTERANGE") or "")
                 self._map = (url, (span[0] or 0, (span[0] or 0) + span[1]) if span else None)
+                self._map_key = self._key
             case "EXT-X-KEY":
                 self._key = entry if entry.text("METHOD") != "NONE" else None
+            case "EXT-X-SESSION-KEY":
+                to.session_keys.append(entry)
             case "EXT-X-MEDIA":
                 to.media.append(entry)
             case "EXT-X-STREAM-INF":
@@ -279,6 +286,7 @@ class _Reader:
                 span=span,
                 map=self._map,
                 key=self._key,
+                map_key=self._map_key,
                 discontinuity=self._discontinuity,
             )
         )

@@ -21,6 +21,10 @@ _DYNAMIC = "there is no dynamic MPD"
 _STATIC = "there is no static MPD"
 _IMAGES = "there are no image tiles in an MPD"
 _ENCRYPTED = "nothing is encrypted"
+_CBCS = "nothing is encrypted with cbcs"
+_KEYS = "no playlist names a key"
+_AES128 = "nothing is encrypted with AES-128"
+_PROTECTED = "there is no ContentProtection in an MPD"
 _FMP4 = "there are no fragmented MP4 segments that could be read"
 _HTTP = "the files were not read over HTTP"
 
@@ -174,6 +178,25 @@ _CMAF = (
     _should("cmaf-start-together", "23000-19 7.3.6", "All tracks start within a tenth of a second of each other.", "Count all tracks from one time zero.", _FMP4),
 )  # fmt: skip
 
+_CIPHERS = (
+    _must("cmaf-protection-info", "ISO/IEC 14496-12 8.12, 23001-7 8.2", "Encrypted sample entries have frma, schm and tenc.", "Write a whole sinf.", _ENCRYPTED),
+    _must("cmaf-pattern", "23001-7 10.4", "With cbcs video has the pattern 1:9, sound whole blocks.", "Write the pattern to tenc.", _CBCS),
+    _must("cmaf-constant-iv", "23001-7 10.4", "With cbcs the IV is constant, of 8 or 16 bytes.", "Write it to tenc, and 0 as the size of samples' own.", _CBCS),
+    _must("cmaf-pssh", "23001-7 8.1", "pssh boxes are whole, and list the track's key where they list any.", "Write version 1 with all key ids.", _ENCRYPTED),
+    _must("cmaf-subsample-map", "23001-7 7.1", "saiz and saio say where the map of subsamples is.", "Take sizes and the offset from senc.", _ENCRYPTED),
+    _must("cmaf-subsample-sum", "23001-7 9.5.1", "Subsamples add up to their sample.", "Count every byte of a sample, clear or not.", _ENCRYPTED),
+    _must("cmaf-clear-headers", "23001-7 9.5.2", "Of NAL units lengths and headers are clear, and all that are no slices.", "Encrypt the data of slices only.", _ENCRYPTED),
+    _must("hls-key-attributes", "RFC 8216bis 4.4.4.4", "A key has a URI, and an IV is of 128 bits in hexadecimal.", "Correct the attribute that is named.", _KEYS),
+    _must("hls-key-iv", "RFC 8216bis 4.4.4.4", "The IV of a key is the constant one of its segments.", "Take it from tenc.", _KEYS),
+    _must("hls-key-size", "RFC 8216bis 5.1", "A key is 16 bytes.", "Serve the bytes themselves, not their digits.", _KEYS),
+    _should("hls-session-key", "RFC 8216bis 4.4.6.5", "Keys are announced in the multivariant playlist.", "Add EXT-X-SESSION-KEY.", _KEYS),
+    _must("hls-aes128-blocks", "RFC 8216bis 4.4.4.2, 5.2", "What AES-128 encrypts is whole blocks, byte ranges too.", "Encrypt and fill up each by itself.", _AES128),
+    _must("hls-aes128-map", "RFC 8216bis 4.4.4.5", "An init segment under AES-128 has a key with an IV.", "Put EXT-X-MAP before EXT-X-KEY, or add an IV.", _AES128),
+    _must("dash-key-id", "23009-1 5.8.4.1", "default_KID is a UUID.", "Write it with its four dashes.", _PROTECTED),
+    _must("dash-pssh", "23009-1 5.8.5.11", "A pssh in an MPD is a whole box of its system, and lists the default key where it lists any.", "Copy it from the init segment.", _PROTECTED),
+    _should("dash-licence", "DASH-IF IOP 12.5", "ClearKey tells where licences are.", "Add dashif:Laurl.", _PROTECTED),
+)  # fmt: skip
+
 _CROSS = (
     _must("url-exists", "RFC 8216bis 3, 23009-1 5.6", "Every URL that is named can be read.", "Publish manifests last, or restore what is missing.", "no file is named"),
     _must("url-content-type", "Apple 10.4, RFC 4337", "Media, MPDs and images are served with their types.", "Set Content-Type by suffix.", _HTTP),
@@ -184,5 +207,5 @@ _CROSS = (
 )  # fmt: skip
 
 RULES: dict[str, Rule] = {
-    rule.id: rule for rule in (*_HLS_SYNTAX, *_HLS_MULTIVARIANT, *_HLS_MEDIA, *_DASH, *_CMAF, *_CROSS)
+    rule.id: rule for rule in (*_HLS_SYNTAX, *_HLS_MULTIVARIANT, *_HLS_MEDIA, *_DASH, *_CMAF, *_CIPHERS, *_CROSS)
 }

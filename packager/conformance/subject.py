@@ -17,7 +17,8 @@ from packager.conformance.measured import (
     parse_index,
 )
 from packager.conformance.mpds import Mpd, Reference, Representation, parse_mpd
-from packager.conformance.playlists import Piece, Playlist, parse_playlist
+from packager.conformance.playlists import Entry, Piece, Playlist, parse_playlist
+from packager.encryption import decrypted_whole
 
 
 class Role(StrEnum):
@@ -38,6 +39,7 @@ class FileKind(StrEnum):
     SEGMENT = "segment"
     TEXT = "text"
     IMAGE = "image"
+    KEY = "key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,10 @@ class Subject:
     files: dict[str, Fetched] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     range_status: int | None = None
+    sizes: dict[tuple[str, Span | None], int] = field(default_factory=dict)
+    """Bytes of media as they came, encrypted ones before they were decrypted."""
+    keys: dict[str, bytes] = field(default_factory=dict)
+    """Keys that playlists name and that were to be had."""
 
     def all_tracks(self) -> Iterator[Track]:
         yield from self.tracks.values()
@@ -200,18 +206,39 @@ class _Reader:
                 url=piece.url,
                 span=piece.span,
                 seconds=piece.seconds or Fraction(0),
-                measured=self._piece(piece, playlist.at(piece.line)),
+                measured=self._piece(piece, playlist.media_sequence + number, playlist.at(piece.line)),
             )
-            for piece in playlist.pieces
+            for number, piece in enumerate(playlist.pieces)
         )
         self.subject.tracks[url] = Track(where=url, init_url=first[0] if first else None, init=init, pieces=pieces)
 
-    def _piece(self, piece: Piece, where: str) -> MeasuredSegment | None:
-        if piece.key is not None and piece.key.text("METHOD") == "AES-128":  # what is in it only its key tells
-            self._fetch(piece.url, FileKind.SEGMENT, where, piece.span)
-            return None
+    def _piece(self, piece: Piece, sequence: int, where: str) -> MeasuredSegment | None:
         init = self._init(*piece.map, where) if piece.map else None
+        key = self._key(piece.key, where) if piece.key is not None else None
+        if piece.key is not None and piece.key.text("METHOD") == "AES-128":  # what is in it only its key tells
+            return self._decrypted(piece, sequence, key, init, where)
         return self._segment(piece.url, piece.span, init, where)
+
+    def _key(self, key: Entry, where: str) -> bytes | None:
+        """A key that is delivered as it is. Those of DRM services are not ours to ask for."""
+        if key.url is None or key.text("KEYFORMAT") not in (None, "identity"):
+            return None
+        if key.url not in self.subject.files:
+            answer = self._fetch(key.url, FileKind.KEY, where)
+            if answer.found:
+                self.subject.keys[key.url] = answer.body
+        return self.subject.keys.get(key.url)
+
+    def _decrypted(
+        self, piece: Piece, sequence: int, key: bytes | None, init: MeasuredInit | None, where: str
+    ) -> MeasuredSegment | None:
+        answer = self._fetch(piece.url, FileKind.SEGMENT, where, piece.span)
+        if not answer.found:
+            return None
+        self.subject.sizes[piece.url, piece.span] = len(answer.body)
+        stated = (piece.key.text("IV") or "") if piece.key is not None else ""
+        body = decrypted_whole(answer.body, key, bytes.fromhex(stated[2:]) if stated else sequence.to_bytes(16, "big"))
+        return measure_segment(body, init) if body is not None and init is not None else None
 
     def _mpd(self, mpd: Mpd) -> None:
         self.subject.mpds.append(mpd)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,8 @@ class Report:
     first_frame_ms: float | None
     waiting: int
     waits: list[float]
+    stalled: bool
+    stalled_ms: float
     buffered: list[tuple[float, float]]
     level: int
     time: float
@@ -37,12 +41,44 @@ class PlayerPage:
         page.on("console", lambda message: self.console.append(message.text))
         page.goto(f"{base_url}/players.html")
 
-    def report_as(self, session: str) -> None:
-        """Players that are loaded from now on report how playback goes (CMCD), under this name."""
-        self._page.goto(f"{self._base_url}/players.html?session={session}")
+    def report_as(self, session: str, events: str | None = None) -> None:
+        """Players that are loaded from now on report how playback goes (CMCD), under this name; to the address ``events``
+        also what happens."""
+        told = {"session": session} | ({"events": events} if events is not None else {})
+        self._page.goto(f"{self._base_url}/players.html?{urlencode(told)}")
+
+    def begin_anew(self) -> None:
+        """The page as if it had just been opened."""
+        self._page.goto(f"{self._base_url}/players.html")
+
+    def hold(self, pattern: re.Pattern[str]) -> Callable[[], None]:
+        """Requests for what matches ``pattern`` wait from now on, until what is returned is called."""
+        held: list[Route] | None = []
+
+        def handle(route: Route) -> None:
+            if held is None:
+                route.continue_()
+            else:
+                held.append(route)
+
+        def release() -> None:
+            nonlocal held
+            waiting, held = held or [], None
+            for route in waiting:
+                route.continue_()
+
+        self._page.route(pattern, handle)
+        return release
+
+    def wait(self, seconds: float) -> None:
+        self._page.wait_for_timeout(1000 * seconds)
 
     def load(self, player: str, url: str, *, level: int | None = None) -> None:
         self._page.evaluate("([player, url, level]) => ladder.load(player, url, level)", [player, url, level])
+
+    def block(self, pattern: str) -> None:
+        """Requests for what matches ``pattern`` fail from now on."""
+        self._page.route(pattern, lambda route: route.abort())
 
     def play(self, rate: float = 1.0) -> None:
         self._page.evaluate("(rate) => ladder.play(rate)", rate)
@@ -57,6 +93,23 @@ class PlayerPage:
         heights: list[int] = self._page.evaluate("() => ladder.levels()")
         return heights
 
+    def show_text(self, language: str) -> None:
+        self._page.evaluate("(language) => ladder.showText(language)", language)
+
+    def text(self) -> list[str]:
+        """What of the subtitles is to be read right now."""
+        lines: list[str] = self._page.evaluate("() => ladder.text()")
+        return lines
+
+    def until_text(self, line: str, timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while line not in (read := self.text()):
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{line!r} was never shown: {read}, {self.report()}; console: {self.console[-10:]}"
+                )
+            self._page.wait_for_timeout(50)
+
     def thumbnail(self, seconds: float) -> dict[str, Any] | None:
         """Which sprite the player would show for a time, and which part of it: ``url``, ``x``, ``y``, ``width``, ``height``."""
         found: dict[str, Any] | None = self._page.evaluate("(seconds) => ladder.thumbnail(seconds)", seconds)
@@ -69,6 +122,8 @@ class PlayerPage:
             first_frame_ms=facts["firstFrameMs"],
             waiting=facts["waiting"],
             waits=facts["waits"],
+            stalled=facts["stalledSince"] is not None,
+            stalled_ms=facts["stalledMs"],
             buffered=[(start, end) for start, end in facts["buffered"]],
             level=facts["level"],
             time=facts["time"],

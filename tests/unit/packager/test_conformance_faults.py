@@ -12,6 +12,7 @@ import pytest
 
 from packager.cmaf.boxes import box, full_box
 from packager.conformance import RULES, Answer, Report, Severity, judge, read_subject
+from storage.media.encryption import Encryption
 from tests.published_files import BASE, Files, MemoryLibrary, named, published, without_header
 
 Plant = Callable[[Files], Any]
@@ -339,6 +340,62 @@ SERVED: dict[str, dict[str, Callable[[Answer], Answer]]] = {
 }
 
 
+CBCS_FAULTS: dict[str, Plant] = {
+    "cmaf-protection-info": patched("low", "init", swap(b"frma", b"free")),
+    "cmaf-pattern": patched("audio-en", "init", poke(b"tenc", 5, b"\x19")),
+    "cmaf-constant-iv": patched("low", "init", poke(b"tenc", 7, b"\x08")),
+    "cmaf-pssh": patched("low", "init", poke(b"pssh", 24, bytes(16))),
+    "cmaf-subsample-map": patched("low", "1-", poke(b"saio", 8, bytes(4))),
+    "cmaf-subsample-sum": patched("low", "1-", poke(b"senc", 12, b"\x00\x00\x00\x00")),
+    "cmaf-clear-headers": patched("low", "1-", poke(b"senc", 10, b"\x00\x03")),
+    "hls-key-attributes": sub(LOW, "IV=0x", "IV=0xab"),
+    "hls-key-iv": sub(LOW, "IV=0x03", "IV=0x04"),
+    "hls-key-size": lambda files: files.update({"keys/" + "1" * 32: b"11" * 16}),
+    "hls-session-key": sub(MASTER, "#EXT-X-SESSION-KEY[^\n]*\n", ""),
+    "dash-key-id": sub(MPD, 'default_KID="11111111-', 'default_KID="11111111'),
+    "dash-pssh": sub(MPD, "<dashif:Laurl", "<cenc:pssh>AAAA</cenc:pssh><dashif:Laurl"),
+    "dash-licence": sub(MPD, "<dashif:Laurl.*</dashif:Laurl>", ""),
+}
+
+AES128_FAULTS: dict[str, Plant] = {
+    "hls-aes128-blocks": patched("low", "1-", lambda data: data[:-1]),
+    "hls-aes128-map": sub(LOW, "(#EXT-X-MAP[^\n]*\n)(#EXT-X-KEY[^\n]*\n)", "\\2\\1"),
+}
+
+
+@pytest.mark.parametrize("encryption", [Encryption.CBCS, Encryption.AES128])
+def test_our_own_encrypted_film_breaks_no_must(encryption: Encryption) -> None:
+    report = examined(published(encryption=encryption))
+    broken = [
+        f"{one.rule.id} {one.where} {one.detail}" for one in report.of(Severity.MUST) if one.rule.id != "url-exists"
+    ]
+    assert broken == []
+    held = {rule.id for rule in report.held}
+    assert set(CBCS_FAULTS if encryption is Encryption.CBCS else AES128_FAULTS) - {"dash-pssh"} <= held
+
+
+@pytest.mark.parametrize(
+    ("encryption", "rule", "plant"),
+    [
+        *((Encryption.CBCS, rule, plant) for rule, plant in CBCS_FAULTS.items()),
+        *((Encryption.AES128, rule, plant) for rule, plant in AES128_FAULTS.items()),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str) else "",
+)
+def test_a_fault_of_encryption_is_found_by_its_own_id(encryption: Encryption, rule: str, plant: Plant) -> None:
+    files = published(encryption=encryption)
+    plant(files)
+    assert rule in examined(files).ids
+
+
+def test_what_aes_128_hides_is_measured_with_its_key() -> None:
+    """And without it, not: nothing of what is inside is judged then."""
+    files = published(encryption=Encryption.AES128)
+    assert {"hls-peak-measured", "hls-idr-start", "cmaf-continuous"} <= {rule.id for rule in examined(files).held}
+    del files["keys/" + "1" * 32], files["keys/" + "2" * 32]
+    assert "cmaf-continuous" in {rule.id for rule, _ in examined(files).not_applicable}
+
+
 def test_our_own_film_breaks_no_must() -> None:
     report = examined(published())
     assert [(finding.rule.id, finding.where, finding.detail) for finding in report.of(Severity.MUST)] == []
@@ -375,7 +432,7 @@ def test_long_gops_are_found() -> None:
 
 
 def test_every_rule_has_a_planted_fault() -> None:
-    planted = {*HLS, *DASH, *CMAF, *SERVED, "hls-gop", "hls-dense-iframes"}
+    planted = {*HLS, *DASH, *CMAF, *CBCS_FAULTS, *AES128_FAULTS, *SERVED, "hls-gop", "hls-dense-iframes"}
     assert planted == set(RULES)
     assert len(planted) >= 60
 

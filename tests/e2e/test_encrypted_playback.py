@@ -1,0 +1,82 @@
+"""Encrypted films in players that are not ours, with keys that change on the way: cbcs with ClearKey, AES-128 in HLS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.film import FILM_FPS, FILM_FRAMES, FILM_SECONDS
+from tests.e2e.player_page import PlayerPage
+from tests.e2e.published import PublishedVideo, until_settled
+from tests.e2e.stack import RunningStack
+
+pytestmark = pytest.mark.e2e
+
+PLAYERS = [
+    pytest.param("cbcs", "shaka-player", "dash", id="cbcs-shaka-player-DASH"),
+    pytest.param("cbcs", "dash.js", "dash", id="cbcs-dash.js-DASH"),
+    pytest.param("cbcs", "shaka-player", "hls", id="cbcs-shaka-player-HLS"),
+    pytest.param("aes128", "hls.js", "hls", id="AES-128-hls.js-HLS"),
+    pytest.param("aes128", "shaka-player", "hls", id="AES-128-shaka-player-HLS"),
+]
+
+
+@pytest.fixture(scope="module")
+def films(stack: RunningStack, film_file: Path) -> dict[str, PublishedVideo]:
+    videos = {
+        encryption: stack.upload(film_file, title=f"Film in {encryption}", encryption=encryption)
+        for encryption in ("cbcs", "aes128")
+    }
+    made = {}
+    for encryption, video in videos.items():
+        facts = until_settled(stack.api, video)
+        assert facts["state"] == "ready", facts
+        made[encryption] = PublishedVideo(id=video, facts=facts)
+    return made
+
+
+@pytest.mark.parametrize(("encryption", "player", "kind"), PLAYERS)
+def test_player_decrypts_every_frame_over_a_change_of_keys(
+    encryption: str, player: str, kind: str, films: dict[str, PublishedVideo], page: PlayerPage
+) -> None:
+    film = films[encryption]
+    playlist = httpx.get(film.url("hls").replace("master.m3u8", "240p/media.m3u8")).text
+    assert playlist.count("#EXT-X-KEY:") == 2
+    page.load(player, film.url(kind), level=0)
+    page.play()
+    report = page.until_ended()
+    assert report.errors == []
+    assert report.frames == FILM_FRAMES
+    ((start, end),) = report.buffered
+    assert start == pytest.approx(0, abs=0.001)
+    assert end == pytest.approx(FILM_SECONDS, abs=1 / FILM_FPS)
+
+
+@pytest.mark.parametrize(("encryption", "player", "kind"), PLAYERS)
+def test_player_seeks_over_the_change_of_keys_and_switches(
+    encryption: str, player: str, kind: str, films: dict[str, PublishedVideo], page: PlayerPage
+) -> None:
+    page.load(player, films[encryption].url(kind), level=0)
+    heights = page.levels()
+    page.play()
+    page.until_time(0.3)
+    page.seek(FILM_SECONDS - 4)
+    page.until_time(FILM_SECONDS - 3.7)
+    page.seek(1)
+    page.until_time(1.3)
+    page.choose(len(heights) - 1)
+    assert page.until_height(heights[-1]).errors == []
+
+
+def test_what_is_encrypted_does_not_play_without_its_keys(
+    films: dict[str, PublishedVideo], stack: RunningStack, page: PlayerPage
+) -> None:
+    """The same segments, and no keys: nothing is shown."""
+    page.block(f"{stack.origin}/**/keys**")
+    page.load("hls.js", films["aes128"].url("hls"), level=0)
+    page.play()
+    report = page.until(lambda seen: bool(seen.errors), "an error", ignores_errors=True)
+    assert report.frames == 0
+    assert any("key" in error.lower() for error in report.errors)
