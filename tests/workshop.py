@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from packager.subtitles import parse_webvtt
 from storage.blobs import BlobStore
 from storage.blobs.memory import MemoryBlobs
 from storage.catalogue import Catalogue, NewUpload
 from storage.catalogue.sql import SqlCatalogue
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.ids import DEFAULT_TENANT, VideoId
-from storage.jobs import Encoded, Inspected, JobKind, Lane, RenditionSegments, Thumbnailed
+from storage.jobs import Encoded, Inspected, JobKind, Lane, RenditionSegments, Subtitled, Thumbnailed
 from storage.keys import asset_key, rendition_key
-from storage.media.ladder import RECIPE, EncodePlan
+from storage.media.ladder import RECIPE, EncodePlan, SubtitleRendition
 from tests.builders import a_film_plan, a_published_name, a_segment, an_inspected, some_rendition_segments
 from workers.ffmpeg.process import Tools
 from workers.flow import plan_jobs
@@ -24,6 +25,7 @@ from workers.settings import WorkerSettings
 from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
 from workers.steps.publish import publish
+from workers.steps.subtitles import stored_track
 
 TOOLS = Tools(ffmpeg=Path("/nonexistent/ffmpeg"), ffmpeg_version="none")
 
@@ -102,6 +104,14 @@ def inspect(ctx: StepContext) -> Inspected:
     return an_inspected(plan=plan, audio_renditions=plan.audio, jobs=plan_jobs(plan, ctx.video.lane))
 
 
+def inspect_talkie(ctx: StepContext) -> Inspected:
+    """As `inspect`, of a film with subtitles."""
+    plan = replace(
+        a_film_plan(), subtitles=(SubtitleRendition(name="text-en", language="en", label="English", track_index=2),)
+    )
+    return an_inspected(plan=plan, audio_renditions=plan.audio, jobs=plan_jobs(plan, ctx.video.lane))
+
+
 def encode(ctx: StepContext) -> Encoded:
     plan = _plan(ctx)
     chunk = plan.chunks[ctx.job.payload["chunk"]]
@@ -136,6 +146,11 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
     return Thumbnailed(names=(poster, tile), storyboard=storyboard)
 
 
+def subtitles(ctx: StepContext) -> Subtitled:
+    text = parse_webvtt("WEBVTT\n\n00:01.000 --> 00:02.000\nQuack.\n")
+    return Subtitled(tracks=tuple(stored_track(ctx, _plan(ctx), name, text) for name in ctx.job.payload["tracks"]))
+
+
 def _plan(ctx: StepContext) -> EncodePlan:
     assert ctx.asset.plan is not None
     return ctx.asset.plan
@@ -168,5 +183,6 @@ MADE_UP: dict[JobKind, Step] = {
     JobKind.ENCODE: encode,
     JobKind.AUDIO: audio,
     JobKind.THUMBNAILS: thumbnails,
+    JobKind.SUBTITLES: subtitles,
     JobKind.PUBLISH: publish,
 }

@@ -25,7 +25,7 @@ from storage.keys import source_key
 from storage.lifecycle import VideoState
 from storage.media.ladder import RECIPE
 from tests.journeys import HOUR_MS, MINUTE_MS, let_time_pass
-from tests.workshop import MADE_UP, a_workshop
+from tests.workshop import MADE_UP, a_workshop, inspect_talkie
 from workers.audit import audit
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted
@@ -56,7 +56,7 @@ def parts_at(place: Path, **steps: Callable[[StepContext], Outcome]) -> RunnerPa
         place / "scratch",
         catalogue=SqlCatalogue.open(f"sqlite:///{place / 'catalogue.sqlite3'}"),
         blobs=LocalBlobs(place / "objects"),
-        steps={JobKind(kind): step for kind, step in steps.items()},
+        steps={JobKind.INSPECT: inspect_talkie, **{JobKind(kind): step for kind, step in steps.items()}},
         min_free_disk_bytes=0,
         min_free_memory_bytes=0,
         sweep_interval_s=0.001,

@@ -58,10 +58,7 @@ def _extracted(
             notes.append(_unreadable(rendition))
             continue
         if text.cues:
-            whole = render_webvtt(text).encode()
-            whole_name = keys.whole_subtitles_name(keys.hash12(whole))
-            _put(ctx, rendition.name, whole_name, whole)
-            made.append(_cut(ctx, plan, rendition.name, text, (whole_name, len(whole))))
+            made.append(stored_track(ctx, plan, rendition.name, text))
         else:
             notes.append(_empty(rendition))
     return made, notes, run.cpu_ms
@@ -99,6 +96,14 @@ def _text(file: Path) -> str:
 def _uploaded(ctx: StepContext, plan: EncodePlan, name: str, whole_name: str) -> SubtitleSegments:
     whole = ctx.blobs.get(keys.rendition_key(ctx.asset.id, name, whole_name))
     return _cut(ctx, plan, name, parse_webvtt(whole.decode("utf-8")), (whole_name, len(whole)))
+
+
+def stored_track(ctx: StepContext, plan: EncodePlan, name: str, text: Subtitles) -> SubtitleSegments:
+    """``text`` as the rendition ``name``, stored whole and in segments."""
+    whole = render_webvtt(text).encode()
+    whole_name = keys.whole_subtitles_name(keys.hash12(whole))
+    _put(ctx, name, whole_name, whole)
+    return _cut(ctx, plan, name, text, (whole_name, len(whole)))
 
 
 def _cut(ctx: StepContext, plan: EncodePlan, name: str, text: Subtitles, whole: tuple[str, int]) -> SubtitleSegments:
