@@ -15,8 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from infra.edge.purging import EdgePurger
 from infra.edge.render import render_edge
+from storage.catalogue import Event
 from storage.grants import KeyRing, PlaybackGrant, sign_grant
+from storage.ids import DEFAULT_TENANT, TenantId
 from tests.origin_app import SIGNED, VIDEO, Origin, Published, running, running_origin
 from tests.services import free_ports
 
@@ -197,6 +200,48 @@ def test_what_was_fetched_plays_on_while_the_origin_is_down(tiers: Tiers) -> Non
     for url, fresh in zip(urls, before, strict=True):
         stale = httpx.get(url, timeout=20)
         assert (stale.status_code, stale.content) == (200, fresh.content), url
+
+
+class Told:
+    """The part of the catalogue that the purger follows: one event."""
+
+    def __init__(self, state: str):
+        data = {"state": state}
+        self._event = Event(id=1, tenant=DEFAULT_TENANT, video=VIDEO, kind="state", data=data, at_ms=0)
+        self._positions: dict[str, int] = {}
+
+    def events_after(self, event_id: int, *, tenant: TenantId | None = None, limit: int = 500) -> tuple[Event, ...]:
+        return (self._event,) if event_id < 1 else ()
+
+    def position(self, follower: str) -> int:
+        return self._positions.get(follower, 0)
+
+    def advance(self, follower: str, event_id: int) -> None:
+        self._positions[follower] = event_id
+
+    def now_ms(self) -> int:
+        return 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("state", "left"), [("ready", ["1080p"]), ("deleted", []), ("encoding", ["1080p", "master.m3u8"])]
+)
+def test_what_is_published_anew_or_deleted_goes_from_varnish(tiers: Tiers, state: str, left: list[str]) -> None:
+    tiers.origin()
+    names = {"master.m3u8": "master.m3u8", "1080p": tiers.published.store_segment(b"segment" * 1000, 0)}
+    # The origin says of a growing manifest that it is good for a second; of this one, for a minute.
+    tiers.published.publish("master.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-ENDLIST\n")
+    time.sleep(1.2)  # the origin remembers what was published for a second
+    for _ in range(2):
+        for name in names.values():
+            httpx.get(f"{tiers.regional_url}/v/{VIDEO}/{name}").raise_for_status()
+    EdgePurger(Told(state), [f"{tiers.regional_url}/"]).purge_once()
+    held = [
+        what
+        for what, name in names.items()
+        if httpx.get(f"{tiers.regional_url}/v/{VIDEO}/{name}").headers["x-cache-regional"] == "HIT"
+    ]
+    assert sorted(held) == left
 
 
 def test_a_purge_of_manifests_leaves_the_segments(tiers: Tiers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree as ET
 
 import m3u8
@@ -41,6 +42,29 @@ def test_a_limit_of_the_resolution_leaves_what_is_below_or_the_smallest(most: in
 
 def test_a_codec_that_nothing_has_leaves_all() -> None:
     assert heights(hls(codecs=("avc1",))) == heights(hls(codecs=("av01",))) == [360, 1080]
+
+
+def test_a_codec_leaves_what_has_it_and_the_sound() -> None:
+    some = re.sub(rb"(x1080,[^\n]*CODECS=\")avc1", rb"\1hvc1", MULTIVARIANT)
+    some = re.sub(rb"(CODECS=\")avc1([^\n]*x1080)", rb"\1hvc1\2", some)
+    for codecs, left in ((("avc1",), [360]), (("hvc1",), [1080]), (("avc1", "hvc1"), [360, 1080])):
+        playlist = m3u8.loads(render("master.m3u8", Wishes(codecs=codecs), some).decode())
+        assert heights(playlist) == left
+        assert [one.type for one in playlist.media] == [one.type for one in hls().media]
+    mpd = FILES["manifest.mpd"]
+    at = mpd.index(b'height="1080"')
+    start = mpd.rindex(b"<Representation", 0, at)
+    mixed = mpd[:start] + mpd[start:].replace(b'codecs="avc1', b'codecs="hvc1', 1)
+    for codecs, left in ((("avc1",), [360]), (("hvc1",), [1080])):
+        root = ET.fromstring(render("manifest.mpd", Wishes(codecs=codecs), mixed))
+        video = [int(one.get("height", 0)) for one in root.iter(f"{MPD}Representation") if one.get("sar")]
+        assert video == left
+
+
+def test_the_wanted_language_is_the_main_one_in_dash() -> None:
+    sets = [one for one in dash(language="en").iter(f"{MPD}AdaptationSet") if one.get("contentType") == "audio"]
+    roles = {one.get("lang"): [role.get("value") for role in one.iter(f"{MPD}Role")] for one in sets}
+    assert roles["en"] == ["main"]
 
 
 def test_the_wanted_language_plays_first() -> None:
