@@ -3,9 +3,9 @@
     python -m tests.bench.simulate [--hours 12] [--height 2160] [--seed 1]
 
 The jobs are the real ones: `plan_encode` and `plan_jobs` make them, and workers claim them in the order of the queue, the
-most urgent lane first. What a job costs is its own estimate, spread as measured costs are spread (``SPREAD``), plus what
-is spent around a tool (``AROUND_S``). Every commit asks for a publication unless one waits. A worker is one slot with a
-core of its own.
+most urgent lane first. What a job costs is its own estimate times what a real job of its kind took against its estimate,
+drawn from those that `tests.bench.costs` measured, plus what is spent around a tool (``AROUND_S``). Every commit asks for a
+publication unless one waits. A worker is one slot with a core of its own.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from __future__ import annotations
 import argparse
 import heapq
 import random
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from storage.jobs import LANES_BY_URGENCY, JobKind, Lane, NewJob
 from storage.media.source import AudioTrack, Source, VideoTrack
+from tests.bench.costs import measured_ratios
 from tests.bench.tables import render_table
 from tests.fair_simulation import makes_playable
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode
 from workers.planning.policy import DEFAULT_POLICY
 
-SPREAD = 0.20
-"""Standard deviation of a chunk's cost around its estimate, as a share of it: some scenes are harder than others."""
 AROUND_S = 0.25
 """Claim, start of tools, fetching a part of the source, storing segments and the commit, seen on the embedded stack."""
+MEASURED = (JobKind.ENCODE, JobKind.AUDIO)
+"""Thumbnails are one job a film, and what they cost a short one says nothing of a long one."""
 INSPECT_S = 0.8
 PUBLISH_S = 0.06
 PUBLISH_S_PER_1000_SEGMENTS = 0.05
@@ -69,8 +71,11 @@ def a_film(hours: float, height: int, fps: Fraction = Fraction(24)) -> Source:
 
 def simulate(jobs: Sequence[NewJob], workers: int, *, seed: int, segments: int) -> Outcome:
     """One film on ``workers`` idle workers, from the end of its upload."""
-    chance = random.Random(seed)
-    tasks = [_task(number, job, chance) for number, job in enumerate(jobs)]
+    chance, ratios = random.Random(seed), measured_ratios()
+    tasks = [
+        _task(number, job, chance.choice(ratios[job.kind]) if job.kind in MEASURED else 1.0)
+        for number, job in enumerate(jobs)
+    ]
     work_s = sum(task.cost_s for task in tasks)
     heapq.heapify(tasks)
     now, playable_s, done_segments = INSPECT_S, 0.0, 0.0
@@ -105,14 +110,13 @@ def simulate(jobs: Sequence[NewJob], workers: int, *, seed: int, segments: int) 
     )
 
 
-def _task(number: int, job: NewJob, chance: random.Random) -> _Task:
-    spread = max(0.4, chance.gauss(1, SPREAD))
+def _task(number: int, job: NewJob, ratio: float) -> _Task:
     return _Task(
         urgency=LANES_BY_URGENCY.index(job.lane),
         order=job.order,
         number=number,
         kind=job.kind,
-        cost_s=job.cost_cpu_ms / 1000 * spread,
+        cost_s=job.cost_cpu_ms / 1000 * ratio,
         fast=makes_playable(job),
     )
 
@@ -128,7 +132,13 @@ def main() -> None:
     outcomes = [simulate(jobs, count, seed=asked.seed, segments=plan.segment_count) for count in WORKERS]
     total_h = sum(job.cost_cpu_ms for job in jobs) / 3_600_000
     print(
-        f"{asked.hours:g} h of {asked.height}p, {len(plan.chunks)} chunks, {len(jobs)} jobs, {total_h:.1f} core hours"
+        f"{asked.hours:g} h of {asked.height}p, {len(plan.chunks)} chunks, {len(jobs)} jobs, estimated at {total_h:.1f} core"
+        " hours; measured against estimates: "
+        + ", ".join(
+            f"{kind} {statistics.mean(found):.2f} ± {statistics.pstdev(found):.2f} ({len(found)})"
+            for kind, found in measured_ratios().items()
+            if kind in MEASURED
+        )
     )
     print()
     rows = [(str(o.workers), f"{o.playable_s:.1f} s", _clock(o.ready_s), f"{o.efficiency:.3f}") for o in outcomes]
