@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.machine import cpu_count, memory_bytes
-from infra.settings import Settings, StoreKind, Switch
+from infra.machine import cpu_count, memory_bytes, slots_for
+from infra.settings import Checksums, Settings, StoreKind, Switch
 from storage.errors import InvalidRequest
 from storage.jobs import Bell, JobKind, Lane, SilentBell
 from storage.media.encryption import Encryption
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from workers.parts import RunnerParts
     from workers.planning.policy import Policy
     from workers.settings import WorkerSettings
-
-
-MEMORY_PER_SLOT = 3 * 1024**3
 
 
 def open_catalogue(settings: Settings) -> Catalogue:
@@ -102,6 +99,7 @@ def open_blobs(settings: Settings) -> LocalBlobs | S3Blobs:
             access_key=settings.s3_access_key,
             secret_key=settings.s3_secret_key,
             region=settings.s3_region,
+            checksums=settings.s3_checksums is Checksums.CRC32,
         )
     )
 
@@ -148,9 +146,8 @@ def _days_ms(days: int | None) -> int | None:
 
 
 def slots(settings: Settings) -> int:
-    """How many jobs this machine works on at once: by its CPUs, and by its memory, as a job of 4K takes gigabytes."""
-    by_memory = max(1, memory_bytes() // MEMORY_PER_SLOT)
-    return settings.workers or max(1, min(cpu_count() // 2, by_memory))
+    """How many jobs this machine works on at once: as set, or by its CPUs and its memory."""
+    return settings.workers or slots_for(cpu_count(), memory_bytes())
 
 
 def policy(settings: Settings) -> Policy:

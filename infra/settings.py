@@ -32,6 +32,13 @@ class StoreKind(StrEnum):
     LOCAL = "local"
 
 
+class Checksums(StrEnum):
+    """What travels with bytes to the S3 service for it to check."""
+
+    CRC32 = "crc32"
+    NONE = "none"
+
+
 class Access(StrEnum):
     """Who may use the upload API."""
 
@@ -101,6 +108,9 @@ class Settings:
     s3_endpoint: str | None = _setting("URL of the S3 service; unset: AWS", None)
     s3_region: str = _setting("Region of the S3 service", "us-east-1")
     s3_bucket: str = _setting("Bucket that holds all objects", "fishladder")
+    s3_checksums: Checksums = _setting(
+        "What the S3 service checks arriving bytes by: crc32, or none for a service that refuses it", Checksums.CRC32
+    )
     s3_access_key: str | None = _setting("S3 access key; unset: boto3's own credential chain", None, secret=True)
     s3_secret_key: str | None = _setting("S3 secret key", None, secret=True)
 

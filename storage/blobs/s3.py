@@ -1,7 +1,8 @@
 """Objects in any S3: AWS, Ceph RGW, SeaweedFS, Garage … The only module that knows boto3.
 
-Relies on as little as possible of what S3 servers differ in: etags are opaque, no conditional writes, no checksums
-beyond the signature's own. What was completed is looked at again before we call it stored.
+Relies on as little as possible of what S3 servers differ in: etags are opaque, no conditional writes. Checksums travel as
+plain headers, which servers that do not know them pass over. What was completed is looked at again before we call it
+stored.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from storage.blobs.checks import (
     checked_range,
 )
 from storage.blobs.files import written_whole
+from storage.blobs.s3_checksums import ALGORITHM, crc32_of, told_when_joined, with_checksum
 from storage.blobs.s3_errors import translated
 from storage.blobs.s3_reads import S3Body
 from storage.content_types import OCTETS
@@ -55,6 +57,7 @@ class S3Settings:
     connect_timeout_s: float = 5
     read_timeout_s: float = 60  # between two reads; completing a big multipart upload may be silent that long
     attempts: int = 4  # per call, with growing pauses between them
+    checksums: bool = True  # a CRC-32 with every object and part, for the store to check
 
 
 class S3Blobs:
@@ -67,6 +70,7 @@ class S3Blobs:
     def __init__(self, settings: S3Settings):
         self._bucket = settings.bucket
         self._region = settings.region
+        self._checksums = settings.checksums
         self._client = open_client(settings, attempts=settings.attempts, read_timeout_s=settings.read_timeout_s)
         # A readiness probe must not hang as long as an upload may.
         self._probe = open_client(settings, attempts=1, read_timeout_s=min(settings.read_timeout_s, 5))
@@ -90,7 +94,9 @@ class S3Blobs:
 
     def put(self, key: str, data: bytes, *, content_type: str = OCTETS) -> None:
         with translated(checked(key)):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=data, ContentType=content_type, **self._checksum(data)
+            )
 
     def put_file(self, key: str, path: Path, *, content_type: str = OCTETS) -> None:
         with path.open("rb") as file, translated(checked(key)):
@@ -166,16 +172,20 @@ class S3Blobs:
 
     def begin_multipart(self, key: str, *, content_type: str = OCTETS) -> str:
         with translated(checked(key)):
-            begun = self._client.create_multipart_upload(Bucket=self._bucket, Key=key, ContentType=content_type)
+            begun = self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=key, ContentType=content_type, **self._checksum_algorithm()
+            )
         return begun["UploadId"]
 
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
         checked_number(number, self.max_parts)
+        checksum = self._checksum(data)
         with translated(checked(key)):
             stored = self._client.upload_part(
-                Bucket=self._bucket, Key=key, UploadId=multipart_id, PartNumber=number, Body=data
+                Bucket=self._bucket, Key=key, UploadId=multipart_id, PartNumber=number, Body=data, **checksum
             )
-        return StoredPart(number=number, etag=stored["ETag"], size_bytes=len(data))
+        etag = with_checksum(stored["ETag"], checksum.get("ChecksumCRC32"))
+        return StoredPart(number=number, etag=etag, size_bytes=len(data))
 
     def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
         checked_copy(number, start, stop, max_parts=self.max_parts, max_bytes=self.max_copy_bytes)
@@ -190,7 +200,9 @@ class S3Blobs:
                 CopySource={"Bucket": self._bucket, "Key": source_key},
                 CopySourceRange=f"bytes={start}-{stop - 1}",
             )
-        return StoredPart(number=number, etag=copied["CopyPartResult"]["ETag"], size_bytes=stop - start)
+        result = copied["CopyPartResult"]
+        etag = with_checksum(result["ETag"], result.get("ChecksumCRC32"))
+        return StoredPart(number=number, etag=etag, size_bytes=stop - start)
 
     def complete_multipart(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...]) -> BlobInfo:
         ordered, size = checked_parts(parts, min_part_bytes=self.min_part_bytes, max_parts=self.max_parts)
@@ -200,7 +212,7 @@ class S3Blobs:
                     Bucket=self._bucket,
                     Key=key,
                     UploadId=multipart_id,
-                    MultipartUpload={"Parts": [{"PartNumber": part.number, "ETag": part.etag} for part in ordered]},
+                    MultipartUpload={"Parts": [told_when_joined(part.number, part.etag) for part in ordered]},
                 )
         except (NotFound, StoreUnavailable) as error:
             return self._joined_before(key, multipart_id, size, error)
@@ -231,6 +243,12 @@ class S3Blobs:
             found["Body"].close()
             raise StoreUnavailable("The object store ignores byte ranges.", key=key)
         return found["ContentLength"], S3Body(key, found["Body"]).buffered()
+
+    def _checksum(self, data: bytes) -> Any:
+        return {"ChecksumCRC32": crc32_of(data)} if self._checksums else {}
+
+    def _checksum_algorithm(self) -> Any:
+        return {"ChecksumAlgorithm": ALGORITHM} if self._checksums else {}
 
     def _delete_all(self, keys: Sequence[str]) -> int:
         if not keys:

@@ -13,7 +13,7 @@ import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +23,7 @@ from storage.blobs import BlobStore, CopyParts, LocalFiles, MultipartStore, Stor
 from storage.blobs.local import LocalBlobs
 from storage.blobs.memory import MemoryBlobs
 from storage.blobs.s3 import S3Blobs, S3Settings
+from storage.blobs.s3_checksums import crc32_of, with_checksum
 from storage.errors import Conflict, InvalidRequest, NotFound, StoreUnavailable
 from tests.services import S3Endpoint
 
@@ -524,3 +525,58 @@ def test_an_independent_client_reads_what_we_wrote_and_we_what_it_wrote(seaweedf
         ("sources/ours", len(data)),
         ("sources/theirs", len(data)),
     ]
+
+
+# --- checksums that travel to S3 -------------------------------------------------------------------------------------
+
+
+@pytest.mark.integration
+def test_what_is_damaged_on_its_way_to_s3_is_refused_by_the_store(seaweedfs_endpoint: S3Endpoint) -> None:
+    store = s3_store(seaweedfs_endpoint)
+    damaged: list[str] = []
+
+    def damage(request: Any, **_: object) -> None:
+        damaged.append(request.url)
+        request.body = b"?" * 100
+
+    for event in ("before-send.s3.UploadPart", "before-send.s3.PutObject"):
+        store._client.meta.events.register(event, damage)
+    multipart = store.begin_multipart("sources/video")
+    with pytest.raises(StoreUnavailable):
+        store.put_part("sources/video", multipart, 1, b"x" * 100)
+    with pytest.raises(StoreUnavailable):
+        store.put("tails/video/1-100", b"x" * 100)
+    assert len(damaged) >= 2
+    with pytest.raises(NotFound):
+        store.head("tails/video/1-100")
+
+
+@pytest.mark.integration
+def test_a_part_with_another_checksum_than_was_noted_is_not_joined(seaweedfs_endpoint: S3Endpoint) -> None:
+    store = s3_store(seaweedfs_endpoint)
+    multipart = store.begin_multipart("sources/video")
+    part = store.put_part("sources/video", multipart, 1, b"x" * 100)
+    other = with_checksum(part.etag.partition(";")[0], crc32_of(b"y" * 100))
+    with pytest.raises((Conflict, StoreUnavailable)):
+        store.complete_multipart("sources/video", multipart, (StoredPart(number=1, etag=other, size_bytes=100),))
+    with pytest.raises(NotFound):
+        store.head("sources/video")
+    assert store.complete_multipart("sources/video", multipart, (part,)).size_bytes == 100
+
+
+@pytest.mark.integration
+def test_a_store_that_knows_no_checksums_can_be_spared_them(seaweedfs_endpoint: S3Endpoint) -> None:
+    known = s3_store(seaweedfs_endpoint)
+    plain = S3Blobs(
+        S3Settings(
+            bucket=known._bucket,
+            endpoint_url=seaweedfs_endpoint.url,
+            access_key=seaweedfs_endpoint.access_key,
+            secret_key=seaweedfs_endpoint.secret_key,
+            checksums=False,
+        )
+    )
+    multipart = plain.begin_multipart("sources/video")
+    part = plain.put_part("sources/video", multipart, 1, b"x" * 100)
+    assert "crc32" not in part.etag
+    assert plain.complete_multipart("sources/video", multipart, (part,)).size_bytes == 100
