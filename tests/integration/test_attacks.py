@@ -11,13 +11,15 @@ from pathlib import Path
 import av
 import pytest
 
+from storage.errors import ToolTimedOut
 from storage.lifecycle import VideoState
 from tests.media import Pictures, make_film
 from tests.pipeline import through_the_pipeline
-from workers.ffmpeg.process import Tools, find_tools
+from workers.ffmpeg.process import Limits, Tools, find_tools, run_tool
 from workers.planning.encode_plan import plan_encode
 from workers.planning.policy import DEFAULT_POLICY
 from workers.planning.report import describe_source
+from workers.retries import Past, Refuse, decide
 from workers.steps.inspect import inspect_file
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -228,3 +230,53 @@ def test_a_name_is_never_an_option_a_pattern_or_a_command(
     film = make(*PICTURE, "-c:v", "libx264", "film.mp4")
     video, _ = through_the_pipeline(film.rename(tmp_path / name), tmp_path, tools)
     assert video.state is VideoState.READY
+
+
+def test_a_small_file_that_decodes_for_hours_ends_at_the_limit(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    """ffmpeg takes the limit's signal for a wish to end, and ends with a code of its own: the source is at fault all the
+    same."""
+    black = ("-f", "lavfi", "-i", "color=black:size=640x640:rate=25:duration=1", "-c:v", "libx264", "-g", "1000")
+    film = make(*black, "small.mp4")
+    assert film.stat().st_size < 10_000
+    decode = ["-nostdin", "-stream_loop", "-1", "-i", f"file:{film}", "-f", "null", "-"]
+    with pytest.raises(ToolTimedOut) as raised:
+        run_tool(
+            [str(tools.ffmpeg), *decode],
+            tools=tools,
+            scratch=tmp_path,
+            reads=(film,),
+            limits=Limits(cpu_s=1),
+            check=False,
+        )
+    assert decide(raised.value, Past(attempts=1, code="tool_timed_out", repeats=1)) == Refuse(
+        "source_crashes_decoder", "Decoding this file crashes our tools or takes them over their limits."
+    )
+
+
+def test_output_that_would_fill_the_disk_ends_at_the_limit(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = ("-f", "lavfi", "-i", "nullsrc=size=192x128:rate=12:duration=4,geq=random(1)*255:128:128")
+    film = make(*noise, "-c:v", "libx264", "-preset", "ultrafast", "noise.mp4")
+    limits = Limits(memory_bytes=8 * 1024**3, output_bytes=16 * 1024)
+    monkeypatch.setattr("workers.steps.encode._limits", lambda work: limits)
+    video, _ = through_the_pipeline(film, tmp_path, tools)
+    assert (video.state, video.reason_code) == (VideoState.REJECTED, "source_crashes_decoder")
+
+
+def test_words_in_subtitles_reach_manifests_as_little_as_those_in_titles(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    evil = 'en"\n#EXT-X-ENDLIST\r\n<script>'
+    text = tmp_path / "text.srt"
+    text.write_text("1\n00:00:00,000 --> 00:00:00,900\n<script>alert(1)</script>\n#EXTM3U\n")
+    said = ("-metadata:s:s:0", f"title={evil}", "-metadata:s:s:0", f"language={evil}")
+    film = make(*PICTURE, "-i", str(text), "-c:v", "libx264", "-c:s", "srt", *said, "film.mkv")
+    video, asset = through_the_pipeline(film, tmp_path, tools)
+    assert video.state is VideoState.READY
+    assert [row.rendition.name for row in asset.subtitles] == ["text-und"]
+    for manifest in (*(tmp_path / "site").rglob("*.m3u8"), tmp_path / "site" / "manifest.mpd"):
+        assert "script" not in manifest.read_text()
+        assert manifest.read_text().count("#EXT-X-ENDLIST") <= 1

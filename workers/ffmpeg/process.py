@@ -171,7 +171,7 @@ def run_tool(
     finally:
         running.close()
     ended = running.ended()
-    _raise_if_killed(ended)
+    _raise_if_killed(ended, limits)
     if check and ended.exit_code != 0:
         if "No space left on device" in ended.stderr_tail:
             raise NoRoom("There is not enough disk for this now.", argv=ended.argv)
@@ -297,11 +297,12 @@ class _Running:
         del self._stderr[:-STDERR_TAIL_BYTES]
 
 
-def _raise_if_killed(run: ToolRun) -> None:
-    """A tool ended by a signal hit a limit or crashed. The shell in front of it says so as 128 + signal."""
+def _raise_if_killed(run: ToolRun, limits: Limits) -> None:
+    """A tool ended by a signal hit a limit or crashed. The shell in front of it says so as 128 + signal. ffmpeg takes the
+    signal of the CPU limit for a wish to end, and ends with a code of its own."""
     number = -run.exit_code if run.exit_code < 0 else run.exit_code - 128
     name = Path(run.argv[0]).name
-    if number == signal.SIGXCPU:
+    if number == signal.SIGXCPU or (run.exit_code != 0 and run.cpu_ms >= limits.cpu_s * 1000):
         raise _failure(ToolTimedOut, f"{name} used more CPU time than it may.", run)
     if number in _DEADLY:
         raise _failure(ToolCrashed, f"{name} was ended by {signal.Signals(number).name}.", run)
