@@ -20,13 +20,16 @@ _STANDING = (State.REBUFFERING, State.WAITING)
 
 @dataclass(slots=True)
 class _Session:
-    """``has_started``: how long that took is known; ``has_played``: it was said that it plays. ``told_durations``: the player says itself how long it stalled, so that changes of its state need not."""
+    """``has_started``: how long that took is known; ``has_played``: it was said that it plays. ``told_durations``: the
+    player says itself how long it stalled, so that changes of its state need not; ``told_states``: it says when it stalls,
+    so that its requests need not."""
 
     starting_ts_ms: int | None = None
     has_started: bool = False
     has_played: bool = False
     standing_since_ts_ms: int | None = None
     told_durations: bool = False
+    told_states: bool = False
     last_kbps: int | None = None
     media_ms: int = 0
 
@@ -105,6 +108,7 @@ def _stalls(session: _Session, cmcd: Cmcd) -> tuple[int, int]:
         return 0, 0
     if cmcd.state is not None and cmcd.ts_ms is not None:
         # What a player waits for before it ever played is its start.
+        session.told_states = True
         session.has_played = session.has_played or cmcd.state is State.PLAYING
         if not session.has_played:
             return 0, 0
@@ -113,7 +117,8 @@ def _stalls(session: _Session, cmcd: Cmcd) -> tuple[int, int]:
         if since is not None and cmcd.state is State.PLAYING:
             return 1, min(max(cmcd.ts_ms - since, 0), _LONGEST_MS)
         return 0, 0
-    return int(cmcd.starved), 0
+    # Who tells of its states has told of this stall before.
+    return (0 if session.told_states else int(cmcd.starved)), 0
 
 
 def _media(session: _Session, cmcd: Cmcd) -> tuple[int, int]:

@@ -130,6 +130,13 @@ def test_or_by_changes_of_state() -> None:
     assert (play.startup_ms, play.stalls, play.stalled_ms, play.failures) == (600, 1, 700, 0)
 
 
+def test_a_stall_is_one_though_the_next_request_says_it_too() -> None:
+    events = [("s", 1000), ("r", 1100), ("p", 1600), ("r", 5000), ("p", 5700)]
+    told = [f'sid="x",e=ps,v=2,sta={state},ts={ts}' for state, ts in events]
+    play = heard(*told, 'sid="x",v=2,ot=v,d=4000,br=1000,bs')
+    assert (play.startup_ms, play.stalls, play.stalled_ms) == (600, 1, 700)
+
+
 def test_a_failure_is_one() -> None:
     assert heard('sid="x",v=2,e=e,ec="404"').failures == 1
 
