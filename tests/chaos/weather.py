@@ -199,7 +199,7 @@ class Run:
         if self.weather.store == "local":
             if self.weather.outages:
                 full = full_disk(self.folder)
-                self._hazard("disk", ("full",), lambda _: full.touch() is None, lambda: full.unlink(missing_ok=True))
+                self._hazard("disk", ("full",), lambda _: _filled(full), lambda: full.unlink(missing_ok=True))
             return
         endpoint = stack.enter_context(seaweedfs(self.folder / "weed"))
         proxy = stack.enter_context(FaultProxy(("127.0.0.1", int(endpoint.url.rpartition(":")[2]))))
@@ -222,6 +222,11 @@ class Run:
     def _change_a_clock(self, offset: str) -> bool:
         self.fleet.change_a_clock(offset)
         return True
+
+
+def _filled(full: Path) -> bool:
+    full.touch()
+    return True
 
 
 def _killed(server: Postgres) -> bool:
@@ -265,10 +270,10 @@ def compared(weather: Weather, folder: Path) -> Report:
 
 
 def make_film(path: Path) -> Path:
-    """Half a minute of a small test picture with a sound: three chunks and two rungs."""
+    """Twelve seconds of a small test picture with a sound: two chunks."""
     argv = [str(find_tools().ffmpeg), "-loglevel", "error"]
-    argv += ["-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=30"]
-    argv += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=30"]
+    argv += ["-f", "lavfi", "-i", "testsrc2=size=426x240:rate=25:duration=12"]
+    argv += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=12"]
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
     subprocess.run(argv, check=True)
     return path
