@@ -89,16 +89,19 @@ def inspect(file: SourceFile, as_json: Json = False) -> None:
 
 def plan(file: SourceFile, as_json: Json = False) -> None:
     """Tell what would be made of a file: its ladder, and the chunks it would be worked on in."""
+    from infra.composition import slots, worker_settings
     from workers.planning.encode_plan import plan_encode, plan_notes
     from workers.planning.policy import DEFAULT_POLICY
-    from workers.planning.report import describe_plan
+    from workers.planning.report import Workplace, describe_plan
 
     source = _inspected(file)
     made = plan_encode(source, DEFAULT_POLICY)
     if as_json:
         print_json(to_record(made))
     else:
-        typer.echo(describe_plan(made, (*source.notes, *plan_notes(source, made))))
+        ours = settings()
+        here = Workplace(slots=slots(ours), cores=worker_settings(ours).threads)
+        typer.echo(describe_plan(made, (*source.notes, *plan_notes(source, made)), here))
 
 
 def _inspected(file: Path) -> Source:

@@ -80,6 +80,12 @@ class ChunkPolicy:
             raise ValueError("chunks grow or stay, and last at least a second")
 
 
+def decoding_threads(cores: int, rungs: int) -> int:
+    """How many threads decode and scale, in a tool that has ``cores`` to itself: every rung has an encoder thread of its
+    own, and two of them, a small one and a large one, keep about one core busy."""
+    return max(1, cores - (rungs - 1) // 2)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioPolicy:
     """Sound: AAC-LC at 48 kHz, in stereo, and where the source surrounds also as 5.1."""

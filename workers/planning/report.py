@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from storage.media.ladder import EncodePlan
 from storage.media.languages import language_name
 from storage.media.sniffing import CONTAINER_NAMES
 from storage.media.source import AudioTrack, FieldOrder, Note, Source, VideoTrack
+from workers.planning.policy import decoding_threads
 
 
 def describe_source(source: Source) -> str:
@@ -28,8 +30,16 @@ def describe_source(source: Source) -> str:
     return "\n".join([*lines, *_table(("track", "kind", "codec", "details"), rows), *_notes(source.notes)])
 
 
-def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
-    """What will be made: the ladder, the sound, and how the work is cut."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """A machine that works on plans: ``slots`` jobs at once, each with ``cores`` for its tool."""
+
+    slots: int
+    cores: int
+
+
+def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = (), workplace: Workplace | None = None) -> str:
+    """What will be made: the ladder, the sound, and how the work is cut; at ``workplace``, with how many threads."""
     ladder = plan.ladder
     rungs = [
         (
@@ -60,13 +70,17 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = ()) -> str:
         f" {_decimal(ladder.segment_seconds)} s{gops}, recipe {plan.recipe}"
     )
     table = _table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound])
-    return "\n".join([summary, "", *table, "", *_work(plan), *_notes(notes)])
+    threads = _threads(plan, workplace) if workplace is not None and plan.chunks else []
+    return "\n".join([summary, "", *table, "", *_work(plan), *threads, *_notes(notes)])
 
 
 def _work(plan: EncodePlan) -> list[str]:
     rate, segment_s = plan.ladder.frame_rate, plan.ladder.segment_seconds
     chunks = [len(chunk.frames) / rate for chunk in plan.chunks]
     lines = [f"{_count(len(chunks), 'chunk')} of video: {_lengths(chunks)}"] if chunks else []
+    if len(plan.ladder.fast_start) < len(plan.ladder.rungs):
+        early = plan.early_chunks[-1].frames.stop / rate
+        lines.append(f"before everything else: {_decimal(early)} s in {' and '.join(plan.ladder.fast_start)}")
     if plan.audio:
         pieces = [
             min(piece.stop_segment * segment_s, plan.duration) - piece.first_segment * segment_s
@@ -74,6 +88,13 @@ def _work(plan: EncodePlan) -> list[str]:
         ]
         lines.append(f"{_count(len(pieces), 'piece')} of each sound: {_lengths(pieces)}")
     return lines
+
+
+def _threads(plan: EncodePlan, here: Workplace) -> list[str]:
+    """An encoder thread a rung, so that a chunk repeats to the byte; and what decodes and scales."""
+    sets = {len(plan.ladder.fast_start), len(plan.ladder.rungs)}
+    each = [f"{rungs} + {decoding_threads(here.cores, rungs)} for {_count(rungs, 'rung')}" for rungs in sorted(sets)]
+    return [f"here: {_count(here.slots, 'job')} at once, threads to encode + decode: {', '.join(each)}"]
 
 
 def _video_row(video: VideoTrack) -> tuple[str, ...]:

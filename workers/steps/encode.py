@@ -19,6 +19,7 @@ from workers.ffmpeg import command
 from workers.ffmpeg.hardware import why
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
 from workers.planning.on_cpu import on_cpu
+from workers.planning.policy import decoding_threads
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
@@ -138,7 +139,7 @@ def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, p
         input_path=path,
         output_paths=outputs,
         lead=lead,
-        threads=ctx.threads,
+        threads=decoding_threads(ctx.threads, len(work.rungs)),
         filters=ctx.tools.filters,
         frame_report=ctx.scratch / FRAME_REPORT,
         decoder=_decoder(ctx, work),

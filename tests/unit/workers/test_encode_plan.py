@@ -14,7 +14,7 @@ from tests.builders import a_source, a_video_track, an_audio_track
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode, plan_notes
 from workers.planning.policy import DEFAULT_POLICY
-from workers.planning.report import describe_plan, describe_source
+from workers.planning.report import Workplace, describe_plan, describe_source
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_facts_are_told_as_a_table() -> None:
 def test_a_plan_is_told_as_a_table() -> None:
     source = a_source(duration=Fraction(200), audio=(an_audio_track(channels=6),), video=a_video_track(bit_depth=10))
     plan = plan_encode(source, DEFAULT_POLICY)
-    assert describe_plan(replace(plan, recipe="9"), plan_notes(source, plan)) == (
+    assert describe_plan(replace(plan, recipe="9"), plan_notes(source, plan), Workplace(slots=2, cores=2)) == (
         "0:03:20.000, 5000 frames at 25 fps, 50 segments of 4 s (2 GOPs of 50 frames), recipe 9\n"
         "\n"
         "rendition          size      codec  quality   rate\n"
@@ -143,7 +143,9 @@ def test_a_plan_is_told_as_a_table() -> None:
         "audio-en-surround  5.1       aac    track #1  384 kb/s    English\n"
         "\n"
         "11 chunks of video: 4, 8, 16, 2 × 32, 24, 20, 4 × 16 s\n"
+        "before everything else: 12 s in 240p and 480p\n"
         "3 pieces of each sound: 12, 48, 140 s\n"
+        "here: 2 jobs at once, threads to encode + decode: 2 + 2 for 2 rungs, 4 + 1 for 4 rungs\n"
         "\n"
         "! Colours are reduced from 10 to 8 bits. (reduced_depth)"
     )
