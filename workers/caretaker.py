@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from storage.catalogue import Catalogue
 from storage.errors import Unavailable
 from storage.jobs import Bell, Lane
+from workers.auditing import AuditMetrics
 from workers.drain import Drain
 from workers.health import JobGauges, RoomGauges, readiness, serve_health
 from workers.measures import JobMetrics, MeasurePipe
@@ -66,7 +67,9 @@ class Caretaking:
             )
             log.info("health_serves", host=self.settings.http_host, port=server.server_address[1])
         ring_for_ready(parts.catalogue, self.bell, self.lanes, self.slots)
-        parts.sweeper(self.bell, SweeperMetrics(registry)).run(stop)
+        repairs = SweeperMetrics(registry)
+        parts.auditor(self.bell, repairs, AuditMetrics(registry)).start(stop)
+        parts.sweeper(self.bell, repairs).run(stop)
         parts.catalogue.close()
 
 

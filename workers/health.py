@@ -40,10 +40,16 @@ class JobGauges(Collector):
         oldest = GaugeMetricFamily(
             "fishladder_oldest_ready_seconds", "How long the oldest claimable job has waited", labels=["lane"]
         )
+        lags = GaugeMetricFamily(
+            "fishladder_outbox_lag_seconds",
+            "How long the oldest event has waited for who acts on it",
+            labels=["follower"],
+        )
         answers = GaugeMetricFamily("fishladder_catalogue_answers", "1 if the database answered this scrape")
         try:
             counts = self._catalogue.job_counts()
             ages_ms = self._catalogue.oldest_ready_ms()
+            lags_ms = self._catalogue.follower_lags_ms()
         except Unavailable as error:
             log.warning("job_gauges_failed", error=error.sentence)
             answers.add_metric([], 0)
@@ -53,7 +59,9 @@ class JobGauges(Collector):
                 jobs.add_metric([str(state), str(lane)], count)
             for lane in Lane:
                 oldest.add_metric([str(lane)], ages_ms.get(lane, 0) / 1000)
-        yield from (jobs, oldest, answers)
+            for follower, lag_ms in lags_ms.items():
+                lags.add_metric([follower], lag_ms / 1000)
+        yield from (jobs, oldest, lags, answers)
 
 
 class RoomGauges(Collector):

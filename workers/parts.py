@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from storage.blobs import BlobStore
 from storage.catalogue import Catalogue
 from storage.jobs import Bell, JobKind
+from workers.auditing import AuditMetrics, Auditor
 from workers.drain import Drain
 from workers.ffmpeg.process import Tools
 from workers.keys import KeyCabinet
@@ -47,3 +48,8 @@ class RunnerParts:
 
     def sweeper(self, bell: Bell, metrics: SweeperMetrics | None = None) -> Sweeper:
         return Sweeper(self.catalogue, self.blobs, bell, self.settings, metrics=metrics)
+
+    def auditor(
+        self, bell: Bell, repairs: SweeperMetrics | None = None, metrics: AuditMetrics | None = None
+    ) -> Auditor:
+        return Auditor(self.catalogue, self.blobs, bell, self.settings, repairs=repairs, metrics=metrics)

@@ -94,4 +94,5 @@ class WorkerPool:
             heard = self.bell.wait(heard, POLL_S)
 
     def _sweep(self) -> None:
+        self._parts.auditor(self.bell).start(self._stop)
         self._parts.sweeper(self.bell).run(self._stop)

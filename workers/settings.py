@@ -55,6 +55,9 @@ class WorkerSettings:
     # How many unreferenced objects and expired uploads one pass of the sweeper takes on.
     sweep_batch: int = 100
 
+    # Seconds between two audits of the catalogue against the store. None: only when somebody asks for one.
+    audit_interval_s: float | None = None
+
     # Least free disk (below `scratch`) and memory with which a job is claimed; below that a worker waits and says so.
     min_free_disk_bytes: int = 1024**3
     min_free_memory_bytes: int = 512 * 1024**2

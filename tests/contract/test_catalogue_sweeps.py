@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from storage.catalogue.sql import SqlCatalogue
+from storage.catalogue.sql.tables import jobs
 from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane
 from storage.lifecycle import VideoState
 from tests.builders import a_published, a_thumbnailed, an_encoded
@@ -99,6 +104,23 @@ def test_a_publish_job_that_died_is_not_tried_for_ever(catalogue: SqlCatalogue) 
     catalogue.bury(job.id, job.token, "the manifests cannot be made")
     assert sweep(catalogue) == ({}, {})
     assert catalogue.video(video).state is VideoState.READY
+
+
+@pytest.mark.parametrize(("begin", "kind"), [(an_uploaded_video, "inspect"), (a_playable_video, "publish")])
+def test_a_video_at_work_without_a_job_is_set_going_seldom(
+    begin: Callable[[SqlCatalogue], object], kind: str, catalogue: SqlCatalogue
+) -> None:
+    begin(catalogue)
+    with catalogue._db.write() as tx:  # as if somebody had been at the rows
+        tx.execute(jobs.delete())
+    assert sweep(catalogue) == ({}, {})  # it may just be moving on
+    let_time_pass(catalogue, HOUR_MS)
+    assert sweep(catalogue) == ({"stuck": 1}, {Lane.PLAYABLE: 1})
+    assert sweep(catalogue) == ({}, {})
+    (job,) = catalogue.jobs()
+    assert (job.kind, job.state) == (kind, JobState.READY)
+    catalogue.claim("worker", LANES_BY_URGENCY, MINUTE_MS)
+    assert sweep(catalogue) == ({}, {})
 
 
 def test_one_holder_leads_until_it_stops_renewing(catalogue: SqlCatalogue) -> None:

@@ -38,7 +38,7 @@ class SqlAudits:
                     keys.tails_prefix(VideoId(it))
                     for it in tx.connection.scalars(sa.select(uploads.c.video_id).where(is_open))
                 ),
-                stuck=tuple(VideoId(it) for it in tx.connection.scalars(_stuck())),
+                stuck=tuple(VideoId(it) for it in tx.connection.scalars(stuck_videos())),
                 now_ms=tx.now,
             )
 
@@ -101,7 +101,8 @@ def _references(tx: Transaction) -> Iterator[Reference]:
         yield Reference(key=row.source_key, video=VideoId(row.id), size_bytes=row.source_bytes)
 
 
-def _stuck() -> sa.Select[str]:
+def stuck_videos() -> sa.Select[str]:
+    """The ids of videos that are at work and have no job that would move them on."""
     alive = (
         sa.select(jobs.c.id)
         .where(jobs.c.video_id == videos.c.id, jobs.c.state.in_([JobState.READY, JobState.LEASED]))

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 
 from storage import leases
 from storage.catalogue import Doomed, Swept
+from storage.catalogue.sql.audits import stuck_videos
 from storage.catalogue.sql.dooming import SECOND_PASS_MS, doom_key
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.jobs import bury_job
 from storage.catalogue.sql.moving import give_up, locked_video
-from storage.catalogue.sql.queueing import ensure_publish_job, make_ready
+from storage.catalogue.sql.queueing import INSPECT_CPU_MS, ensure_publish_job, insert_job, make_ready
 from storage.catalogue.sql.rows import Row, doomed_from, job_from
 from storage.catalogue.sql.tables import (
     assets,
@@ -26,13 +27,15 @@ from storage.catalogue.sql.tables import (
     names,
     videos,
 )
-from storage.jobs import Job, JobKind, JobState, Lane
+from storage.jobs import Job, JobKind, JobState, Lane, NewJob
 from storage.lifecycle import VideoState
 
 KEEP_EVENTS_MS = 24 * 3600 * 1000
 """A watcher that was away for longer asks for the videos anew."""
 BATCH = 500
 """Repairs per rule and pass: a sweep holds its locks for a moment only."""
+
+STUCK_AFTER_MS = 10 * 60 * 1000
 
 WATCHABLE = (VideoState.ENCODING, VideoState.PLAYABLE, VideoState.READY)
 
@@ -48,6 +51,8 @@ class SqlSweeps:
             _expire_leases(tx, max_kills, repairs, bells)
         with self._db.write() as tx:
             _publish_what_is_left(tx, repairs, bells)
+        with self._db.write() as tx:
+            _set_going(tx, repairs, bells)
         with self._db.write() as tx:
             _ring_again(tx, stale_bell_ms, repairs, bells)
             tx.execute(sa.delete(events).where(events.c.at_ms < tx.now - KEEP_EVENTS_MS))
@@ -156,6 +161,29 @@ def _publish_what_is_left(tx: Transaction, repairs: Counter[str], bells: Counter
         if ensure_publish_job(tx, video, recipe=asset.recipe):
             repairs["missing_publish"] += 1
             bells[Lane.PLAYABLE] += 1
+
+
+def _set_going(tx: Transaction, repairs: Counter[str], bells: Counter[Lane]) -> None:
+    """A video at work without a job that would move it on: inspected or published anew. Seldom, for one that does not get
+    on by it is for a person to look at."""
+    lately = (
+        sa.select(jobs.c.id)
+        .where(jobs.c.video_id == videos.c.id, jobs.c.finished_at_ms > tx.now - STUCK_AFTER_MS)
+        .exists()
+    )
+    left = tx.all(stuck_videos().where(~lately, videos.c.updated_at_ms <= tx.now - STUCK_AFTER_MS).limit(BATCH))
+    for seen in left:
+        video = locked_video(tx, seen.id)
+        recipe = tx.scalar(sa.select(assets.c.recipe).where(assets.c.id == video.asset_id))
+        if not tx.first(stuck_videos().where(videos.c.id == video.id)):
+            continue
+        if video.state == VideoState.INSPECTING:
+            new = NewJob(kind=JobKind.INSPECT, lane=Lane.PLAYABLE, cost_cpu_ms=INSPECT_CPU_MS)
+            insert_job(tx, video, new, asset_id=video.asset_id, recipe=recipe)
+        else:
+            ensure_publish_job(tx, video, recipe=recipe)
+        repairs["stuck"] += 1
+        bells[Lane.PLAYABLE] += 1
 
 
 def _retire_sources(tx: Transaction, before_ms: int, limit: int) -> int:

@@ -187,10 +187,12 @@ def test_a_draining_worker_is_not_ready() -> None:
 def test_the_gauges_tell_the_queue_as_the_catalogue_has_it() -> None:
     catalogue, registry = SqlCatalogue.in_memory(), CollectorRegistry()
     an_uploaded_video(catalogue)
+    catalogue.position("cache")
     registry.register(JobGauges(catalogue))
     assert registry.get_sample_value("fishladder_jobs", {"state": "ready", "lane": "playable"}) == 1
     assert registry.get_sample_value("fishladder_oldest_ready_seconds", {"lane": "playable"}) is not None
     assert registry.get_sample_value("fishladder_catalogue_answers") == 1
+    assert registry.get_sample_value("fishladder_outbox_lag_seconds", {"follower": "cache"}) == 0
 
 
 def test_a_scrape_survives_a_database_that_is_down() -> None:
