@@ -55,6 +55,12 @@ test-integration: $(STAMPS)/dev setup gstreamer brokers ## Tests with ffmpeg, Va
 test-e2e: $(STAMPS)/dev setup browser ## The whole stack with real clients and browsers
 	@$(PY) -m tests.run e2e
 
+test-web: $(STAMPS)/dev setup browser ## Every journey through the web app on two screens; PICTURES=docs/pictures keeps screenshots
+	@LADDER_TEST_PICTURES=$(PICTURES) $(PY) -m pytest -v -m journey tests/e2e
+
+web-weight: $(STAMPS)/dev setup ## What a browser loads for each page of the web app
+	@$(PY) -m tests.web_weight
+
 test-media: $(STAMPS)/dev setup ## Every shared media file through the whole pipeline, with full ladders
 	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py -v
 
@@ -154,6 +160,7 @@ node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."
+	@command -v firefox-esr >/dev/null || infra/dev/apt-install firefox-esr libavcodec59 || echo "Without Firefox its test is skipped."
 
 edges: ## nginx and Varnish, which tests of the edges run
 	@command -v nginx >/dev/null && command -v varnishd >/dev/null || infra/dev/apt-install nginx-light varnish varnish-modules \
@@ -167,4 +174,4 @@ gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: chaos chaos-films bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
+.PHONY: chaos chaos-films bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-web web-weight test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SOURCES = ("storage", "packager", "workers", "upload_api", "origin", "infra", "tests")
-SLOW = "integration or e2e or ceph"
+SLOW = "integration or e2e or ceph or journey"
 SECOND_LOOKS = 4
 STRICT = "tests/chaos/"
 _CLOSING = re.compile(r"\bin \d+[.\d]*s\b")

@@ -88,7 +88,8 @@ def frame_ancestors(embed_origins: tuple[str, ...] | None) -> str:
 
 def content_security_policy(origin_host: str, framed_by: str = "'none'") -> str:
     """No inline script or style, nothing from anywhere but here and the origin of the films. ``blob:`` is what Media
-    Source Extensions play from, and a picture that was just taken from a film."""
+    Source Extensions play from, and a picture that was just taken from a film; ``data:`` is an empty track of subtitles,
+    which hls.js begins with."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -96,7 +97,7 @@ def content_security_policy(origin_host: str, framed_by: str = "'none'") -> str:
             "style-src 'self'",
             "font-src 'self'",
             f"img-src 'self' blob: {origin_host}",
-            f"media-src 'self' blob: {origin_host}",
+            f"media-src 'self' blob: data: {origin_host}",
             f"connect-src 'self' {origin_host}",
             "worker-src 'self'",
             "base-uri 'none'",

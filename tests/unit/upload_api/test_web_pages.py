@@ -104,7 +104,7 @@ def test_pages_let_nothing_in_but_their_own_and_the_films(ports: Ports) -> None:
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == rules["style-src"] == "'self'"
-    assert rules["media-src"] == "'self' blob: https://cdn.example"
+    assert rules["media-src"] == "'self' blob: data: https://cdn.example"
     assert rules["connect-src"] == "'self' https://cdn.example"
     assert rules["img-src"] == "'self' blob: https://cdn.example"
     assert rules["frame-ancestors"] == "'none'"

@@ -95,7 +95,7 @@ export class Menu {
 
   qualities() {
     const { all, chosen, playing } = this.player.engine.qualities();
-    const choose = (id) => this.chose(() => this.player.engine.chooseQuality(id));
+    const choose = (id) => this.chose(() => this.player.setQuality(id));
     const auto = playing && chosen === "auto" ? say("player.auto.now", { name: playing }) : say("player.auto");
     return [
       this.item(auto, chosen === "auto", () => choose("auto")),

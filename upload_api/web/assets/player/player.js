@@ -32,6 +32,7 @@ export class Player {
     this.video = null;
     this.engine = null;
     this.session = sessionName();
+    this.wishedHeight = null; // of the quality that was chosen, for when the film is loaded again; null: by itself
     this.build(title, href);
     this.listen();
     listenToKeys(this);
@@ -163,7 +164,7 @@ export class Player {
   }
 
   load(position) {
-    this.engine.load(this.url, { position, cmcd: { session: this.session, content: this.video.id } });
+    this.engine.load(this.url, { position, height: this.wishedHeight, cmcd: { session: this.session, content: this.video.id } });
     if (likes().rate) this.element.playbackRate = likes().rate;
   }
 
@@ -257,6 +258,11 @@ export class Player {
     this.passing(`${rate}×`);
   }
 
+  setQuality(id) {
+    this.wishedHeight = this.engine.qualities().all.find((each) => each.id === id)?.height ?? null;
+    this.engine.chooseQuality(id);
+  }
+
   setText(id) {
     this.engine.chooseText(id);
     like({ text: id === null ? null : this.engine.texts().all.find((track) => track.id === id)?.language });
@@ -302,8 +308,7 @@ export class Player {
 
   plays() {
     this.settled();
-    this.trouble = null;
-    this.curtain.hidden = true;
+    this.mended();
     this.drawState();
     this.wake();
   }
@@ -385,7 +390,7 @@ export class Player {
 
   curtainSays({ title = null, words, share = null, ends = false, act = null }) {
     this.curtain.hidden = false;
-    this.controls.hidden = this.engine === null;
+    this.controls.hidden = this.engine === null || act !== null;
     this.curtain.classList.toggle("ends", ends);
     const said = [title, words, act?.words].join("|");
     if (said !== this.curtainSaid) {
@@ -408,6 +413,10 @@ export class Player {
   }
 
   broke(kind, detail) {
+    if (kind === "text") {
+      this.passing(say("trouble.text"));
+      return;
+    }
     this.trouble = kind;
     console.warn("player", kind, detail);
     const waits = kind === "network";
@@ -423,17 +432,22 @@ export class Player {
     if (waits) this.retry = setTimeout(() => this.goOn(), RETRY_MS);
   }
 
+  mended() {
+    this.trouble = null;
+    this.curtain.hidden = true;
+    this.controls.hidden = false;
+  }
+
   goOn() {
     clearTimeout(this.retry);
     if (this.trouble === "network" && this.engine.again()) {
       this.retry = setTimeout(() => this.trouble && this.load(this.element.currentTime || -1), RETRY_MS * 3);
-      if (this.ahead() > 0) this.curtain.hidden = true;
+      if (this.ahead() > 0) this.mended();
     } else {
       const playing = !this.element.paused;
       this.load(this.element.currentTime || -1);
       this.element.addEventListener("loadeddata", () => {
-        this.trouble = null;
-        this.curtain.hidden = true;
+        this.mended();
         if (playing) this.element.play().catch(() => {});
       }, { once: true });
     }

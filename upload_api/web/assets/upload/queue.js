@@ -50,7 +50,7 @@ export class Queue {
     each.row.show();
     if (each.shownState !== each.sending.state) {
       each.shownState = each.sending.state;
-      if (each.sending.state === "done") setTimeout(() => this.remove(each), SHOWN_WHEN_DONE_MS);
+      if (each.sending.state === "done") setTimeout(() => each.sending.state === "done" && this.remove(each), SHOWN_WHEN_DONE_MS);
       this.next();
     }
     if (each.shownVideo !== each.sending.videoId) {

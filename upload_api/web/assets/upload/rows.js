@@ -56,7 +56,7 @@ export function sendingRow(sending, { onRemove }) {
     row.element.className = `upload ${sending.state}`;
     fill(row.mark, icon(MARKS[sending.state] ?? "up"));
     const runs = ["running", "waiting", "offline"].includes(sending.state);
-    const stopped = { paused: "uploads.resume", failed: "uploads.retry" }[sending.state];
+    const stopped = sending.isRefused ? null : { paused: "uploads.resume", failed: "uploads.retry" }[sending.state];
     fill(
       row.does,
       runs && button("pause", say("uploads.pause"), () => sending.pause()),

@@ -18,6 +18,7 @@ export class Sending {
     this.speed = 0;
     this.reason = null;
     this.hiccup = false;
+    this.isRefused = false; // by what the server saw in it: another try would end the same way
     this.videoId = null;
     this.samples = [];
   }
@@ -110,8 +111,9 @@ export class Sending {
 
   /** The server has looked at the beginning and wants no more of it. */
   refused(reason) {
-    if (this.state === "done" || this.state === "gone") return;
-    this.upload?.abort();
+    if (this.state === "gone") return;
+    if (this.state !== "done") this.upload?.abort();
+    this.isRefused = true;
     this.become("failed", reason);
   }
 
@@ -123,7 +125,7 @@ export class Sending {
   }
 
   resume() {
-    if (["paused", "failed", "offline"].includes(this.state)) this.become("waiting");
+    if (["paused", "failed", "offline"].includes(this.state) && !this.isRefused) this.become("waiting");
   }
 
   networkLost() {
@@ -138,7 +140,7 @@ export class Sending {
 
   /** Take it away; unless it is done, the server forgets it too. */
   async remove() {
-    const forget = this.state !== "done" && this.upload;
+    const forget = this.state !== "done" && !this.isRefused && this.upload;
     this.become("gone");
     if (forget) await this.upload.abort(true).catch(() => {});
   }

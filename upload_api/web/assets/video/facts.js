@@ -23,7 +23,7 @@ export function showFacts(root, video, details) {
     ["facts.made", moment(video.created_at)],
     ["facts.id", make("code", {}, video.id)],
   ].filter(([, value]) => value);
-  fill(root, ...rows.flatMap(([words, value]) => [make("dt", {}, say(words)), make("dd", {}, value)]));
+  fill(root, ...rows.flatMap(([words, value]) => [make("dt", {}, say(words)), make("dd", { title: typeof value === "string" ? value : null }, value)]));
 }
 
 export function showTracks(root, details) {

@@ -3,7 +3,8 @@ import { draw, fill, make } from "../core/dom.js";
 import { bitRate, bytes, channels, codec, say } from "../core/text.js";
 import { shortName } from "./names.js";
 
-const [WIDTH, HEIGHT] = [640, 220];
+const HEIGHT = 220;
+const WIDTHS = [320, 760];
 const PAD = { left: 44, right: 76, top: 22, bottom: 30 };
 const MARKS = [100e3, 200e3, 500e3, 1e6, 2e6, 5e6, 10e6, 20e6, 50e6];
 
@@ -34,16 +35,19 @@ export function showPlot(root, details) {
   const rungs = details.renditions.filter((each) => each.kind === "video" && each.mean_rate_bps).sort((a, b) => a.height - b.height);
   root.parentElement.hidden = rungs.length < 2;
   if (rungs.length < 2) return;
+  // Drawn for the width that it has, so that its letters stay as large as others.
+  const width = Math.min(WIDTHS[1], Math.max(WIDTHS[0], root.clientWidth || 640));
   const rates = rungs.flatMap((each) => [each.mean_rate_bps, each.peak_rate_bps, each.max_rate_bps]).filter(Boolean);
   const [least, most] = [Math.log(Math.min(...rates) * 0.7), Math.log(Math.max(...rates) * 1.15)];
   const top = rungs.at(-1).height * 1.08;
-  const x = (bps) => PAD.left + ((Math.log(bps) - least) / (most - least)) * (WIDTH - PAD.left - PAD.right);
+  const x = (bps) => PAD.left + ((Math.log(bps) - least) / (most - least)) * (width - PAD.left - PAD.right);
   const y = (height) => HEIGHT - PAD.bottom - (height / top) * (HEIGHT - PAD.top - PAD.bottom);
   const base = HEIGHT - PAD.bottom;
-  const marks = MARKS.filter((bps) => Math.log(bps) > least && Math.log(bps) < most);
+  const apart = width < 480 ? 2 : 1;
+  const marks = MARKS.filter((bps) => Math.log(bps) > least && Math.log(bps) < most).filter((_, n) => n % apart === 0);
   const points = rungs.map((each) => [x(each.mean_rate_bps), y(each.height)]);
   const rise = points.map(([px, py], n) => `${n ? "L" : "M"}${px} ${py}`).join("");
-  root.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  root.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   root.setAttribute("aria-label", say("ladder.plot", { list: rungs.map((each) => `${shortName(each)} ${bitRate(each.mean_rate_bps)}`).join(", ") }));
   fill(
     root,
@@ -52,7 +56,7 @@ export function showPlot(root, details) {
       draw("text", { x: x(bps), y: base + 18, "text-anchor": "middle" }, bitRate(bps)),
     ]),
     ...rungs.map((each) => draw("text", { x: PAD.left - 10, y: y(each.height) + 4, "text-anchor": "end" }, String(each.height))),
-    draw("line", { class: "axis-line", x1: PAD.left, x2: WIDTH - PAD.right + 20, y1: base, y2: base }),
+    draw("line", { class: "axis-line", x1: PAD.left, x2: width - PAD.right + 20, y1: base, y2: base }),
     draw("path", { class: "under-rise", d: `${rise}L${points.at(-1)[0]} ${base}L${points[0][0]} ${base}Z` }),
     draw("path", { class: "rise", d: rise }),
     ...rungs.flatMap((each) => mark(each, x, y)),

@@ -19,7 +19,7 @@ export class DashEngine {
     this.name = name;
   }
 
-  load(url, { position = -1, cmcd = null } = {}) {
+  load(url, { position = -1, cmcd = null, height = null } = {}) {
     this.destroy();
     const player = dash().create();
     this.player = player;
@@ -38,6 +38,12 @@ export class DashEngine {
       events.STREAM_INITIALIZED, events.QUALITY_CHANGE_RENDERED, events.TRACK_CHANGE_RENDERED, events.TEXT_TRACKS_ADDED,
       events.MANIFEST_LOADED,
     ]) player.on(event, () => this.onTracks());
+    if (height) {
+      player.on(events.STREAM_INITIALIZED, () => {
+        const rung = this.qualities().all.find((each) => each.height === height);
+        if (rung) this.chooseQuality(rung.id);
+      });
+    }
     player.on(events.ERROR, (event) => this.broke(event.error));
     player.initialize(this.element, url, false, position > 0 ? position : undefined);
   }

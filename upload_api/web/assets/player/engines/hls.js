@@ -20,7 +20,7 @@ export class HlsEngine {
     this.name = name;
   }
 
-  load(url, { position = -1, cmcd = null, quality = "auto" } = {}) {
+  load(url, { position = -1, cmcd = null, quality = "auto", height = null } = {}) {
     this.destroy();
     const hls = new Hls({
       workerPath: "/assets/lib/hls.worker.js",
@@ -36,6 +36,7 @@ export class HlsEngine {
     this.hls = hls;
     this.recovered = 0;
     const { Events } = Hls;
+    if (height) hls.on(Events.MANIFEST_PARSED, () => this.chooseHeight(height));
     if (quality === "top") hls.on(Events.MANIFEST_PARSED, () => (hls.currentLevel = this.topLevel()));
     for (const event of [
       Events.MANIFEST_PARSED, Events.LEVEL_SWITCHED, Events.LEVELS_UPDATED, Events.AUDIO_TRACKS_UPDATED,
@@ -48,6 +49,12 @@ export class HlsEngine {
 
   broke(data) {
     const status = data.response?.code ?? 0;
+    if (data.frag?.type === "subtitle" || /subtitle/i.test(data.details)) {
+      // A film without its subtitles is better than none.
+      this.chooseText(null);
+      this.onTrouble("text", data.details);
+      return;
+    }
     if (data.type === Hls.ErrorTypes.NETWORK_ERROR) {
       const kind = { 401: "forbidden", 403: "forbidden", 404: "gone", 410: "gone" }[status] ?? "network";
       this.onTrouble(kind, data.details);
@@ -74,15 +81,29 @@ export class HlsEngine {
   }
 
   qualities() {
-    const levels = this.hls.levels.map((level, index) => ({
-      id: index, name: levelName(level), height: level.height ?? 0, rate: level.bitrate,
-    }));
-    const playing = this.hls.levels[this.hls.currentLevel];
+    const { levels, autoLevelEnabled, manualLevel, currentLevel } = this.hls;
+    // A rung comes once for every kind of sound: people choose pictures, so each is offered with the sound that plays.
+    const group = this.hls.audioTracks[this.hls.audioTrack]?.groupId;
+    const rungs = new Map();
+    levels.forEach((level, id) => {
+      if (!level.height) return;
+      const suits = !group || level.audioGroups?.includes(group);
+      if (!rungs.has(level.height) || (suits && !rungs.get(level.height).suits)) {
+        rungs.set(level.height, { id, name: levelName(level), height: level.height, rate: level.bitrate, suits });
+      }
+    });
+    const chosen = autoLevelEnabled ? "auto" : (rungs.get(levels[manualLevel]?.height)?.id ?? manualLevel);
+    const playing = levels[currentLevel];
     return {
-      all: levels.filter((level) => level.height).sort((a, b) => b.height - a.height),
-      chosen: this.hls.autoLevelEnabled ? "auto" : this.hls.manualLevel,
+      all: [...rungs.values()].sort((a, b) => b.height - a.height),
+      chosen,
       playing: playing?.height ? levelName(playing) : null,
     };
+  }
+
+  chooseHeight(height) {
+    const rung = this.qualities().all.find((each) => each.height === height);
+    if (rung) this.chooseQuality(rung.id);
   }
 
   chooseQuality(id) {
