@@ -31,7 +31,7 @@ run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at 
 
 ##@ Test
 
-test: $(STAMPS)/dev setup browser gstreamer edges brokers ## Everything CI runs: lint, types, walls, all tests
+test: $(STAMPS)/dev node_modules/.all browser gstreamer edges brokers ## Everything CI runs: lint, types, walls, all tests
 	@$(PY) -m tests.run
 
 lint: $(STAMPS)/dev ## Style and import walls
@@ -49,22 +49,22 @@ types: $(STAMPS)/dev ## mypy --strict
 test-unit: $(STAMPS)/dev ## Tests without any tool or service
 	@$(PY) -m tests.run unit
 
-test-integration: $(STAMPS)/dev setup gstreamer brokers ## Tests with ffmpeg, Valkey, SeaweedFS, PostgreSQL
+test-integration: $(STAMPS)/dev node_modules/.all gstreamer brokers ## Tests with ffmpeg, Valkey, SeaweedFS, PostgreSQL
 	@$(PY) -m tests.run integration
 
-test-e2e: $(STAMPS)/dev setup browser ## The whole stack with real clients and browsers
+test-e2e: $(STAMPS)/dev node_modules/.all browser ## The whole stack with real clients and browsers
 	@$(PY) -m tests.run e2e
 
-test-web: $(STAMPS)/dev setup browser ## Every journey through the web app on two screens; PICTURES=docs/pictures keeps screenshots
+test-web: $(STAMPS)/dev node_modules/.all browser ## Every journey through the web app on two screens; PICTURES=docs/pictures keeps screenshots
 	@LADDER_TEST_PICTURES=$(PICTURES) $(PY) -m pytest -v -m journey tests/e2e
 
-web-weight: $(STAMPS)/dev setup ## What a browser loads for each page of the web app
+web-weight: $(STAMPS)/dev node_modules/.all ## What a browser loads for each page of the web app
 	@$(PY) -m tests.web_weight
 
-test-media: $(STAMPS)/dev setup ## Every shared media file through the whole pipeline, with full ladders
+test-media: $(STAMPS)/dev node_modules/.all ## Every shared media file through the whole pipeline, with full ladders
 	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py -v
 
-fuzz: $(STAMPS)/dev setup ## 2,000 mutated media files: none hangs, none kills; FUZZ=count SEED=number
+fuzz: $(STAMPS)/dev node_modules/.all ## 2,000 mutated media files: none hangs, none kills; FUZZ=count SEED=number
 	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \
 		$(PY) -m pytest tests/integration/test_fuzz.py -s
 
@@ -75,16 +75,16 @@ test-ceph: $(STAMPS)/dev ## The S3 contract against Ceph RGW (Debian packages)
 	@infra/dev/apt-install ceph-mon ceph-osd radosgw ceph-common
 	@sh tests/ceph.sh
 
-chaos: $(STAMPS)/dev setup brokers ## Bad weather for workers, their clocks, PostgreSQL and S3 while 5,000 jobs are done; ARGS='--seed 7'
+chaos: $(STAMPS)/dev node_modules/.all brokers ## Bad weather for workers, their clocks, PostgreSQL and S3 while 5,000 jobs are done; ARGS='--seed 7'
 	@$(PY) -m tests.chaos.weather --database postgres --store s3 --outages --clocks $(ARGS)
 
-chaos-films: $(STAMPS)/dev setup ## The same with 20 films that are really encoded; ARGS='--seed 7'
+chaos-films: $(STAMPS)/dev node_modules/.all ## The same with 20 films that are really encoded; ARGS='--seed 7'
 	@$(PY) -m tests.chaos.weather --film made --videos 20 --workers 2 --database postgres --outages $(ARGS)
 
-bench-queue: $(STAMPS)/dev setup ## Claims per second with 100,000 jobs waiting, on SQLite and PostgreSQL
+bench-queue: $(STAMPS)/dev node_modules/.all ## Claims per second with 100,000 jobs waiting, on SQLite and PostgreSQL
 	@$(PY) -m tests.bench.queue $(ARGS)
 
-bench: $(STAMPS)/dev setup ## Measure; absolute figures, for docs/benchmarks.md
+bench: $(STAMPS)/dev node_modules/.all ## Measure; absolute figures, for docs/benchmarks.md
 	@$(PY) -m tests.bench
 
 bench-origin: $(STAMPS)/dev ## The origin against nginx with sendfile, on one core and the same files
@@ -101,16 +101,16 @@ fuzz-origin: $(STAMPS)/dev ## 50,000 seeded requests that nobody would send
 bench-package: $(STAMPS)/dev ## Manifests of a film of 12 hours: what rendering and appending cost
 	@$(PY) -m tests.bench.package
 
-bench-playable: $(STAMPS)/dev setup ## From the last byte of an upload to playable; ARGS='--busy' with a full queue
+bench-playable: $(STAMPS)/dev node_modules/.all ## From the last byte of an upload to playable; ARGS='--busy' with a full queue
 	@$(PY) -m tests.bench.playable $(ARGS)
 
-bench-encode: $(STAMPS)/dev setup ## A ladder as others encode it, and as we do; ARGS='--peers' for Shaka Streamer too
+bench-encode: $(STAMPS)/dev node_modules/.all ## A ladder as others encode it, and as we do; ARGS='--peers' for Shaka Streamer too
 	@$(PY) -m tests.bench.encode $(ARGS)
 
-bench-quality: $(STAMPS)/dev setup ## VMAF and bit rate of every rung
+bench-quality: $(STAMPS)/dev node_modules/.all ## VMAF and bit rate of every rung
 	@$(PY) -m tests.bench.quality $(ARGS)
 
-bench-long: $(STAMPS)/dev setup ## Half a day of film through the whole stack, and the memory of workers
+bench-long: $(STAMPS)/dev node_modules/.all ## Half a day of film through the whole stack, and the memory of workers
 	@$(PY) -m tests.bench.long $(ARGS)
 
 simulate: $(STAMPS)/dev ## How twelve hours of 4K spread over 1 to 1,000 workers
@@ -155,8 +155,13 @@ $(STAMPS)/dev: requirements/dev.txt $(STAMPS)/project
 
 node_modules/.stamp: package.json package-lock.json $(STAMPS)/runtime
 	@echo "Installing browser libraries (once) …"
-	@infra/dev/npm $(PY) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@infra/dev/npm $(PY) ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+node_modules/.all: package.json package-lock.json $(STAMPS)/runtime
+	@echo "Installing browser libraries, and other people's clients for tests (once) …"
+	@infra/dev/npm $(PY) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch node_modules/.stamp $@
 
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."

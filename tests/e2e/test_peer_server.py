@@ -176,7 +176,7 @@ def peer(node: Path, node_modules: Path, folder: Path) -> Iterator[str]:
 def both(node: Path, node_modules: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(theirs, ours)"""
     if not (node_modules / "@tus" / "server").is_dir():
-        pytest.skip("@tus/server is not installed: run `make setup`")
+        pytest.skip("@tus/server is not installed: `make test` brings it")
     folder = tmp_path_factory.mktemp("both")
     (folder / "ours").mkdir()
     with peer(node, node_modules, folder / "theirs") as theirs, running(folder / "ours") as ours:

@@ -80,7 +80,7 @@ def test_hls_parser_reads_the_facts_that_we_read(site: Path) -> None:
     modules = Path(os.environ.get("LADDER_TEST_NODE_MODULES", Path(__file__).parents[2] / "node_modules"))
     node = shutil.which("node")
     if node is None or not (modules / "hls-parser").is_dir():
-        pytest.skip("Node.js or hls-parser is not installed: run `make setup`")
+        pytest.skip("Node.js or hls-parser is not installed: `make test` brings it")
     subject, _ = examined(site)
     master, *media = [*subject.multivariants, *subject.playlists.values()]
     # The image playlist's tags are none of the specification that this parser knows.
