@@ -251,6 +251,8 @@ class Settings:
         for name in ("min_free_disk_bytes", "min_free_memory_bytes", "tenant_max_running"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")
+        if self.audit_hours is not None and self.audit_hours < 1:
+            raise InvalidRequest(f"{variable('audit_hours')} must be at least 1.")
         for name in ("workers", "threads", "drain_ms", "origin_cache_bytes"):
             if getattr(self, name) < 0:
                 raise InvalidRequest(f"{variable(name)} must not be negative.")

@@ -28,6 +28,7 @@ from upload_api.auth.rates import RateLimiter, parse_rates
 from upload_api.auth.routes import auth_routes
 from upload_api.bringing import Bringer, bringing_routes
 from upload_api.counting import CountRequests
+from upload_api.describing import describe
 from upload_api.drain import Drain
 from upload_api.events import LISTENING_S, EventFeed, event_stream
 from upload_api.ietf import protocol as ietf_protocol
@@ -84,7 +85,7 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         rounds = {
-            asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner)),
+            asyncio.create_task(_tidy(settings, ports, threads, uploads.joiner, metrics)),
             asyncio.create_task(_digest(settings, ports, threads, Digester(ports, threads, drain))),
             asyncio.create_task(importer.rounds()),
         }
@@ -126,6 +127,7 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     _add_events(app, feed, settings)
     _add_operations(app, ports, drain, metrics)
     app.router.routes.extend(web_routes(settings, ports))
+    describe(app)
     return app
 
 
@@ -184,11 +186,12 @@ async def _digest(settings: UploadApiSettings, ports: Ports, threads: Threads, d
         await asyncio.sleep(settings.janitor_interval_s)
 
 
-async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads, joiner: Joiner) -> None:
+async def _tidy(settings: UploadApiSettings, ports: Ports, threads: Threads, joiner: Joiner, metrics: Metrics) -> None:
     """The janitor's rounds, on one process of all that share the catalogue."""
     if settings.janitor_interval_s <= 0:
         return
-    janitor, holder = Janitor(ports), f"upload-api-{secrets.token_hex(8)}"
+    janitor = Janitor(ports, count=lambda rule, repairs: metrics.repairs.labels(rule).inc(repairs))
+    holder = f"upload-api-{secrets.token_hex(8)}"
     ttl_ms = round(settings.janitor_interval_s * 3000)
     while True:
         try:

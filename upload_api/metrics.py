@@ -29,6 +29,9 @@ class Metrics:
         self.uploads = Counter(
             "fishladder_uploads", "Uploads created, completed, terminated, expired.", ("event",), registry=self.registry
         )
+        self.repairs = Counter(
+            "fishladder_upload_repairs", "Repairs of uploads by rule.", ("rule",), registry=self.registry
+        )
         self.received_bytes = Counter(
             "fishladder_upload_received_bytes", "Bytes of uploads made durable.", registry=self.registry
         )

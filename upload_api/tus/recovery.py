@@ -4,7 +4,7 @@ more than once."""
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -99,8 +99,10 @@ def _is_known(ports: Ports, video_id: VideoId, multipart_id: str) -> bool:
 class Janitor:
     """One pass after another; remembers what looked orphaned the last time."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, *, count: Callable[[str, int], None] = lambda rule, repairs: None) -> None:
+        """``count`` is told how many repairs each rule made in a pass."""
         self._ports = ports
+        self._count = count
         self._suspects: frozenset[tuple[str, str]] = frozenset()
 
     def tidy(self) -> None:
@@ -110,5 +112,7 @@ class Janitor:
         doomed, self._suspects = orphans & self._suspects, orphans - self._suspects
         for key, multipart_id in doomed:
             self._ports.blobs.abort_multipart(key, multipart_id)
+        for rule, repairs in (("stranded", finished), ("expired", dropped), ("multipart", len(doomed))):
+            self._count(rule, repairs)
         if finished or dropped or doomed:
             log.info("uploads_tidied", finished=finished, expired=dropped, multiparts_aborted=len(doomed))

@@ -65,6 +65,7 @@ def test_variables_of_others_are_none_of_our_business() -> None:
         ({"FISHLADDER_LANES": ","}, "names no lane"),
         ({"FISHLADDER_ORIGIN_PORT": "70000"}, "must be a port"),
         ({"FISHLADDER_LEASE_MS": "0"}, "must be at least 1"),
+        ({"FISHLADDER_AUDIT_HOURS": "0"}, "must be at least 1"),
         ({"FISHLADDER_WORKERS": "-1"}, "must not be negative"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -319,7 +320,10 @@ def test_34_35_an_expired_upload_is_gone_and_its_bytes_are_freed(ports: Ports) -
         assert "upload-expires" in created.fields
         assert (await ask(app, "HEAD", created.fields["location"])).status == 410
         assert (await patch(app, created.fields["location"], 0, b"x")).status == 410
-        Janitor(ports).tidy()
+        counted: Counter[str] = Counter()
+        for _ in range(2):
+            Janitor(ports, count=lambda rule, repairs: counted.update({rule: repairs})).tidy()
+        assert +counted == Counter(expired=1)
         assert ports.catalogue.video(VideoId(created.fields["fishladder-video"])).state is VideoState.DELETED
         assert (await ask(app, "HEAD", created.fields["location"])).status == 410
 
@@ -538,10 +542,12 @@ def test_the_janitor_aborts_multiparts_that_nobody_knows_but_only_at_the_second_
     run(test())
     ((_, known),) = ports.blobs.list_multiparts("")
     ports.blobs.begin_multipart("sources/0000000000000000")
-    janitor = Janitor(ports)
+    counted: Counter[str] = Counter()
+    janitor = Janitor(ports, count=lambda rule, repairs: counted.update({rule: repairs}))
     janitor.tidy()
     assert len(list(ports.blobs.list_multiparts(""))) == 2
     janitor.tidy()
+    assert +counted == Counter(multipart=1)
     assert [each for _, each in ports.blobs.list_multiparts("")] == [known]
 
 
