@@ -11,12 +11,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from origin.policy import Kind
 from origin.tally import Tally
 from storage.plays import Heard
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _KINDS = (
-    *("segment", "init", "tile", "manifest", "picture"),
+    *Kind,
     *("preflight", "health", "metrics", "grant", "report", "plays", "steering", "key", "download", "none"),
 )
 _STATUSES = (200, 202, 204, 206, 304, 400, 403, 404, 405, 409, 413, 414, 416, 431, 500, 503)

@@ -6,6 +6,7 @@ import pytest
 
 from origin.access import parse_target
 from origin.cache import ByteCache
+from origin.metrics import OriginMetrics
 from origin.policy import Kind, accepted_codings, cache_control
 from origin.problems import STATUS, status_of
 from origin.ranges import ByteRange, resolve_range
@@ -174,3 +175,17 @@ def test_putting_again_counts_once() -> None:
         cache.put("key", "value", 100)
         cache.get("key")
     assert (len(cache), cache.held_bytes) == (1, 100)
+
+
+def test_files_of_subtitles_are_objects_of_the_asset_that_are_kept_for_good() -> None:
+    for name in ("text-en/0-0123456789ab.vtt", "text-en-cc/whole-0123456789ab.vtt"):
+        target = parse_target(f"/v/abc/{name}")
+        assert (target.kind, target.in_asset) == (Kind.SUBTITLES, True)
+        assert "immutable" in cache_control(target.kind, immutable=False, body=b"")
+    assert parse_target("/v/abc/storyboard.vtt").kind is Kind.PICTURE
+
+
+def test_every_kind_of_answer_is_counted() -> None:
+    metrics = OriginMetrics()
+    for kind in Kind:
+        metrics.count_answer(kind, 200, 0.001, 10)
