@@ -6,6 +6,7 @@ Run as ``python -m tests.upload_server FOLDER``; prints its port when it listens
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -56,11 +57,18 @@ class UploadServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[UploadServer]:
-    """A server over ``folder``, listening; killed at the end if it still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.upload_server", str(folder)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
-    )
+def running(folder: Path, *, libraries: Path | None = None, needs_key: bool = False) -> Iterator[UploadServer]:
+    """A server over ``folder``, listening; killed at the end if it still runs. What it says goes to ``server.log``.
+    ``libraries``: for its web app. ``needs_key``: like a fleet's."""
+    wanted = {"libraries": str(libraries) if libraries else None, "needs_key": needs_key}
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.upload_server", str(folder), json.dumps(wanted)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         yield UploadServer(int(process.stdout.readline()), process)
@@ -72,7 +80,7 @@ def running(folder: Path) -> Iterator[UploadServer]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder, wanted = Path(sys.argv[1]), json.loads(sys.argv[2])
     settings = UploadApiSettings(
         base_part_bytes=PART_BYTES,
         lease_ttl_s=1.5,
@@ -81,6 +89,9 @@ def main() -> None:
         shutdown_grace_s=10.0,
         import_networks=("127.0.0.0/8",),
         import_poll_s=0.3,
+        needs_key=wanted["needs_key"],
+        rate_limits=("address=500",) if wanted["needs_key"] else (),
+        web_libraries=Path(wanted["libraries"]) if wanted["libraries"] else None,
     )
     app = create_app(settings, open_ports(folder))
     listener = socket.create_server(("127.0.0.1", 0))
