@@ -91,6 +91,9 @@ bench-origin: $(STAMPS)/dev ## The origin against nginx with sendfile, on one co
 	@infra/dev/apt-install nginx-light wrk
 	@$(PY) -m tests.bench.origin
 
+bench-start: $(STAMPS)/dev setup browser edges ## Thirty plays in Chromium through cold edges: when the first frame is there
+	@LADDER_TEST_PLAYS=30 $(PY) -m pytest -q -s tests/e2e/test_edge_playback.py -k begin_soon
+
 soak-origin: $(STAMPS)/dev ## Ten minutes of the origin at saturation: memory, descriptors, errors
 	@infra/dev/apt-install wrk
 	@$(PY) -m tests.bench.soak_origin
@@ -179,4 +182,4 @@ gstreamer:
 	@command -v gst-launch-1.0 >/dev/null || infra/dev/apt-install gstreamer1.0-tools gstreamer1.0-plugins-base \
 		gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav || echo "Without GStreamer its tests are skipped."
 
-.PHONY: chaos chaos-films bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-web web-weight test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
+.PHONY: chaos chaos-films bench-queue brokers edges gstreamer help setup run test lint fmt types test-unit test-integration test-e2e test-web web-weight test-ceph bench bench-playable bench-encode bench-quality bench-long simulate bench-package bench-origin bench-start soak-origin fuzz-origin test-media fuzz fault-upload lock clean browser
