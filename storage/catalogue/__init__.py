@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from storage.access import Keys
 from storage.audit import Holdings
-from storage.blobs import StoredPart
 from storage.content_keys import ContentKeys
 from storage.following import Followings
-from storage.ids import AssetId, JobId, KeyId, TenantId, UploadId, VideoId
+from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
 from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
 from storage.lifecycle import VideoState
