@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import gcd
+from typing import Protocol
 from xml.etree import ElementTree as ET
 
 from packager.bit_rates import BitRates, measure_renditions
@@ -37,20 +38,38 @@ MIN_BUFFER_S = 2
 """Shaka waits for as much before it starts; a GOP is enough."""
 
 
+class Lines(Protocol):
+    """What was written of a rendition's segments before: see `packager.rendition_lines`."""
+
+    @property
+    def times(self) -> str: ...
+
+    @property
+    def names(self) -> str: ...
+
+    @property
+    def longest_ticks(self) -> int: ...
+
+
 def render_mpd(
-    presentation: Presentation, *, published_at: datetime, rates: Mapping[str, BitRates] | None = None
+    presentation: Presentation,
+    *,
+    published_at: datetime,
+    rates: Mapping[str, BitRates] | None = None,
+    lines: Mapping[str, Lines] | None = None,
 ) -> bytes:
-    """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone. ``rates``: of every rendition, where
-    they are known already."""
+    """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone. ``rates`` and ``lines``: of every
+    rendition, where they are known already."""
+    lines = lines or {}
     rates = measure_renditions(presentation) if rates is None else rates
-    root = ET.Element("MPD", _mpd_attributes(presentation, published_at))
+    root = ET.Element("MPD", _mpd_attributes(presentation, published_at, lines))
     if not presentation.complete:
         root.append(_from_the_beginning(presentation, published_at))
     period = ET.SubElement(root, "Period", {"id": "0", "start": "PT0S"})
     if presentation.video:
-        period.append(_video_set(presentation, rates))
+        period.append(_video_set(presentation, rates, lines))
     for index, rendition in enumerate(presentation.audio, start=1):
-        period.append(_audio_set(presentation, rendition, index, rates))
+        period.append(_audio_set(presentation, rendition, index, rates, lines.get(rendition.name)))
     for index, subtitles in enumerate(presentation.subtitles, start=FIRST_SUBTITLES_ID):
         period.append(_subtitles_set(presentation, subtitles, index))
     if presentation.storyboard is not None and presentation.storyboard.tiles:
@@ -62,10 +81,15 @@ def render_mpd(
     return render_xml(root)
 
 
-def _mpd_attributes(presentation: Presentation, published_at: datetime) -> dict[str, str]:
+def _mpd_attributes(presentation: Presentation, published_at: datetime, lines: Mapping[str, Lines]) -> dict[str, str]:
     longest = max(
         (
-            Fraction(max(segment.duration_ticks for segment in rendition.segments), rendition.timescale)
+            Fraction(
+                lines[rendition.name].longest_ticks
+                if rendition.name in lines
+                else max(segment.duration_ticks for segment in rendition.segments),
+                rendition.timescale,
+            )
             for rendition in presentation.renditions
             if rendition.segments
         ),
@@ -130,7 +154,7 @@ def _listed_duration(presentation: Presentation) -> Fraction:
     )
 
 
-def _video_set(presentation: Presentation, rates: Mapping[str, BitRates]) -> ET.Element:
+def _video_set(presentation: Presentation, rates: Mapping[str, BitRates], lines: Mapping[str, Lines]) -> ET.Element:
     top = max(presentation.video, key=lambda rendition: rendition.width * rendition.height)
     shape = gcd(top.width, top.height)
     element = ET.Element(
@@ -157,12 +181,16 @@ def _video_set(presentation: Presentation, rates: Mapping[str, BitRates]) -> ET.
             "frameRate": rate_text(rendition.frame_rate),
             "sar": "1:1",
         }
-        element.append(_representation(rendition, own, rates[rendition.name]))
+        element.append(_representation(rendition, own, rates[rendition.name], lines.get(rendition.name)))
     return element
 
 
 def _audio_set(
-    presentation: Presentation, rendition: AudioRendition, set_id: int, rates: Mapping[str, BitRates]
+    presentation: Presentation,
+    rendition: AudioRendition,
+    set_id: int,
+    rates: Mapping[str, BitRates],
+    lines: Lines | None,
 ) -> ET.Element:
     element = ET.Element(
         "AdaptationSet",
@@ -184,15 +212,25 @@ def _audio_set(
     main = rendition is presentation.default_audio
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main" if main else "alternate"})
     own = {"audioSamplingRate": str(rendition.sample_rate_hz)}
-    element.append(_representation(rendition, own, rates[rendition.name]))
+    element.append(_representation(rendition, own, rates[rendition.name], lines))
     return element
 
 
-def _representation(rendition: VideoRendition | AudioRendition, own: dict[str, str], rates: BitRates) -> ET.Element:
+def _representation(
+    rendition: VideoRendition | AudioRendition, own: dict[str, str], rates: BitRates, lines: Lines | None
+) -> ET.Element:
     attributes = {"id": rendition.name, "codecs": rendition.codecs, "bandwidth": str(max(1, rates.peak_bps)), **own}
     element = ET.Element("Representation", attributes)
     ET.SubElement(element, "BaseURL").text = f"{rendition.name}/"
-    element.append(segment_list(rendition.segments, timescale=rendition.timescale, init_name=rendition.init_name))
+    element.append(
+        segment_list(
+            rendition.segments,
+            timescale=rendition.timescale,
+            init_name=rendition.init_name,
+            times=lines.times if lines is not None else None,
+            names=lines.names if lines is not None else None,
+        )
+    )
     return element
 
 

@@ -6,32 +6,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from packager.dash.xml import Run
+from packager.dash.xml import Written, render_run
 from storage.jobs import Segment
 
+_NAMES_MARGIN, _TIMES_MARGIN = " " * 10, " " * 12
+"""How deep SegmentURL and S stand in an MPD of ours."""
 
-def segment_list(segments: Sequence[Segment], *, timescale: int, init_name: str) -> ET.Element:
-    """A SegmentList of ``segments``, relative to the representation's BaseURL.
+
+def segment_list(
+    segments: Sequence[Segment], *, timescale: int, init_name: str, times: str | None = None, names: str | None = None
+) -> ET.Element:
+    """A SegmentList of ``segments``, relative to the representation's BaseURL. ``times`` and ``names``: as `time_run` (but for
+    the first segment) and `name_run` gave them, where that was done before.
 
     Raises `ValueError` at a gap or an overlap: DASH-IF's timing model allows neither.
     """
     element = ET.Element("SegmentList", {"timescale": str(timescale)})
     ET.SubElement(element, "Initialization", {"sourceURL": init_name})
-    element.append(_timeline(segments))
-    element.append(Run("SegmentURL", "media", [segment.name for segment in segments]))
+    timeline = ET.SubElement(element, "SegmentTimeline")
+    for first in segments[:1]:  # the others start where the one before ends
+        ET.SubElement(timeline, "S", {"t": str(first.start_ticks), "d": str(first.duration_ticks)})
+    if times is None:
+        checked_contiguous(segments)
+        times = time_run([segment.duration_ticks for segment in segments[1:]])
+    timeline.append(Written(times))
+    element.append(Written(names if names is not None else name_run([segment.name for segment in segments])))
     return element
 
 
-def _timeline(segments: Sequence[Segment]) -> ET.Element:
+def time_run(lengths: Sequence[int]) -> str:
     """One S a segment, never repeated with ``r``: dash.js (5.2) pairs SegmentURLs with S elements, not with segments, so
     a run of ten under one S plays its first segment ten times."""
-    element = ET.Element("SegmentTimeline")
+    return render_run("S", "d", lengths, _TIMES_MARGIN)
+
+
+def name_run(names: Sequence[str]) -> str:
+    return render_run("SegmentURL", "media", names, _NAMES_MARGIN)
+
+
+def checked_contiguous(segments: Sequence[Segment]) -> None:
+    """Raises `ValueError` unless each starts where the one before ends."""
     end = segments[0].start_ticks if segments else 0
     for segment in segments:
         if segment.start_ticks != end:
             raise ValueError(f"segment {segment.number} starts at {segment.start_ticks}, not at {end}")
         end += segment.duration_ticks
-    for first in segments[:1]:  # the others start where the one before ends
-        ET.SubElement(element, "S", {"t": str(first.start_ticks), "d": str(first.duration_ticks)})
-    element.append(Run("S", "d", [segment.duration_ticks for segment in segments[1:]]))
-    return element

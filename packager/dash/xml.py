@@ -1,5 +1,5 @@
-"""XML text of an element tree whose long lists are runs: a film of hours names tens of thousands of segments, and a tree with
-an element for each takes seconds to write."""
+"""XML text of an element tree whose long lists are written at once: a film of hours names tens of thousands of segments, and a
+tree with an element for each takes seconds to write."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ _IN_ATTRIBUTES = {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#09;"}
 _SPECIAL = re.compile('[&<>"\n\r\t]')
 
 
-class Run(ET.Element):
-    """Empty elements of one name side by side, with one attribute each. It stands in a tree for all of them."""
+class Written(ET.Element):
+    """Elements that are text already, with their margins. It stands in a tree for all of them."""
 
-    def __init__(self, tag: str, attribute: str, values: Sequence[str | int]) -> None:
-        super().__init__(tag)
-        self.attribute = attribute
-        self.values = values
+    def __init__(self, lines: str) -> None:
+        super().__init__("written")
+        self.lines = lines
 
 
 def render_xml(root: ET.Element) -> bytes:
@@ -28,8 +27,9 @@ def render_xml(root: ET.Element) -> bytes:
 
 
 def _lines(element: ET.Element, margin: str) -> Iterator[str]:
-    if isinstance(element, Run):
-        yield from _run(element, margin)
+    if isinstance(element, Written):
+        if element.lines:
+            yield element.lines
         return
     attributes = "".join(f' {name}="{escape(value, _IN_ATTRIBUTES)}"' for name, value in element.attrib.items())
     opening = f"{margin}<{element.tag}{attributes}"
@@ -44,12 +44,13 @@ def _lines(element: ET.Element, margin: str) -> Iterator[str]:
         yield f"{opening} />"
 
 
-def _run(run: Run, margin: str) -> Iterator[str]:
-    if not run.values:
-        return
-    before, after = f'{margin}<{run.tag} {run.attribute}="', '" />'
-    texts = list(map(str, run.values))
+def render_run(tag: str, attribute: str, values: Sequence[str | int], margin: str) -> str:
+    """Empty elements of one name side by side, with one attribute each, a line for each."""
+    if not values:
+        return ""
+    before, after = f'{margin}<{tag} {attribute}="', '" />'
+    texts = list(map(str, values))
     whole = f"{after}\n{before}".join(texts)
     if _SPECIAL.search("".join(texts)):
         whole = f"{after}\n{before}".join(escape(text, _IN_ATTRIBUTES) for text in texts)
-    yield f"{before}{whole}{after}"
+    return f"{before}{whole}{after}"

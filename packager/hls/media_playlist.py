@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import accumulate, chain, pairwise
-from operator import attrgetter
+from itertools import accumulate, chain
+from operator import attrgetter, sub
 
 from packager.encryption import Protection, iframe_name, period_starts
 from packager.hls.attributes import attribute_list, quoted
@@ -103,6 +103,30 @@ class MediaSegments:
         return chain.from_iterable(zip(durations, ranges, self.uris, strict=True))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedLines:
+    """Segments that are text already. ``longest_us``: the longest of them, under the name ``longest``."""
+
+    text: str = ""
+    longest_us: int = 0
+    longest: str = ""
+
+    def lines(self) -> Iterable[str]:
+        if self.text:
+            yield self.text
+
+    def more(self, new: MediaSegments) -> RenderedLines:
+        """These and ``new`` ones after them."""
+        text = "\n".join(new.lines())
+        longest_us = max(new.durations_us)
+        longest = new.uris[new.durations_us.index(longest_us)] if longest_us > self.longest_us else self.longest
+        return RenderedLines(
+            text=f"{self.text}\n{text}" if self.text else text,
+            longest_us=max(longest_us, self.longest_us),
+            longest=longest,
+        )
+
+
 def _extinf(duration_us: int) -> str:
     return f"#EXTINF:{duration_us // 1_000_000}.{duration_us % 1_000_000:06d},"
 
@@ -128,17 +152,20 @@ class MediaPlaylist:
 
     target_duration_s: int
     init_uri: str | None
-    segments: MediaSegments
+    segments: MediaSegments | RenderedLines
     complete: bool
     iframes_only: bool = False
     periods: tuple[KeyPeriod, ...] = ()
 
     def __post_init__(self) -> None:
         # RFC 8216 section 4.3.3.1: EXTINF, rounded to the nearest integer, never exceeds the target duration.
-        longest_us = max(self.segments.durations_us, default=0)
+        said = self.segments
+        longest_us = said.longest_us if isinstance(said, RenderedLines) else max(said.durations_us, default=0)
         if (longest_us + 500_000) // 1_000_000 > self.target_duration_s:
-            uri = self.segments.uris[self.segments.durations_us.index(longest_us)]
+            uri = said.longest if isinstance(said, RenderedLines) else said.uris[said.durations_us.index(longest_us)]
             raise ValueError(f"{uri} lasts {longest_us} µs, over {self.target_duration_s} s")
+        if self.periods and isinstance(said, RenderedLines):
+            raise ValueError("what is text already has no place for keys")
 
     def tags(self) -> Iterator[Tag]:
         yield Version()
@@ -158,7 +185,7 @@ class MediaPlaylist:
     def _segments(self) -> Iterator[Tag]:
         """Keys stand after the init segment that they go with: it is never encrypted itself, and under AES-128 whatever
         follows an EXT-X-KEY is (RFC 8216bis section 4.4.4.5)."""
-        if not self.periods:
+        if not self.periods or isinstance(self.segments, RenderedLines):
             yield self.segments
             return
         starts = [period.start for period in self.periods]
@@ -247,8 +274,15 @@ def exact_microseconds(durations_ticks: Iterable[int], timescale: int) -> list[i
 
     A player adds EXTINFs up. Rounded one by one, 10,000 segments of 1001/240 s would be off by milliseconds.
     """
-    ends_us = [
-        (2 * end * 1_000_000 + timescale) // (2 * timescale)  # rounded
-        for end in accumulate(durations_ticks, initial=0)
-    ]
-    return [end_us - start_us for start_us, end_us in pairwise(ends_us)]
+    return microseconds_from(0, durations_ticks, timescale)
+
+
+def microseconds_from(start_ticks: int, durations_ticks: Iterable[int], timescale: int) -> list[int]:
+    """The same from ``start_ticks`` on."""
+    double, half = 2_000_000, 2 * timescale
+    lengths = list(durations_ticks)
+    exact = {ticks: double * ticks // half for ticks in set(lengths) if double * ticks % half == 0}
+    if len(exact) == len(set(lengths)):  # nothing is rounded, so nothing drifts
+        return [exact[ticks] for ticks in lengths]
+    ends_us = [(double * end + timescale) // half for end in accumulate(lengths, initial=start_ticks)]  # rounded
+    return list(map(sub, ends_us[1:], ends_us))

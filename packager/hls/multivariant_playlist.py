@@ -146,14 +146,17 @@ class MultivariantPlaylist:
 
 
 def multivariant_playlist(
-    presentation: Presentation, *, rates: Mapping[str, BitRates] | None = None
+    presentation: Presentation,
+    *,
+    rates: Mapping[str, BitRates] | None = None,
+    iframe_rates: Mapping[str, BitRates] | None = None,
 ) -> MultivariantPlaylist:
     """The multivariant playlist of ``presentation``, its renditions' playlists beside it in their own folders.
 
     With video, every audio rendition is in a group that all variants share; where there is surround sound too, all variants
     are there once more with a group of it, because the members of a group have one number of channels (Apple 2.12). Without
     video, the default audio rendition is the variant, and the group is there only if there is something to choose.
-    ``rates``: of every rendition, where they are known already.
+    ``rates``: of every rendition, and ``iframe_rates`` of its I-frames, where they are known already.
     """
     rates = measure_renditions(presentation) if rates is None else rates
     grouped = bool(presentation.video) or len(presentation.audio) > 1
@@ -170,7 +173,10 @@ def multivariant_playlist(
         ),
         subtitles=_subtitles_group(presentation.subtitles),
         variants=first_variant_first(variants),
-        iframe_variants=tuple(_iframe_variant(rendition, presentation) for rendition in presentation.video),
+        iframe_variants=tuple(
+            _iframe_variant(rendition, presentation, (iframe_rates or {}).get(rendition.name))
+            for rendition in presentation.video
+        ),
         images=image_variant(presentation.storyboard) if presentation.storyboard is not None else None,
         keys=tuple(_session_keys(presentation.protection)) if presentation.protection is not None else (),
     )
@@ -300,9 +306,10 @@ def _unique(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def _iframe_variant(rendition: VideoRendition, presentation: Presentation) -> IFrameVariant:
+def _iframe_variant(rendition: VideoRendition, presentation: Presentation, rates: BitRates | None) -> IFrameVariant:
     return IFrameVariant(
-        bit_rates=measure_iframes(
+        bit_rates=rates
+        or measure_iframes(
             rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s
         ),
         codecs=rendition.codecs,

@@ -9,13 +9,14 @@ import gc
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from packager.compose import compose
+from packager.compose import compose, compose_more
 from packager.presentation import AudioRendition, ManifestFile, Presentation, VideoRendition
+from packager.rendition_lines import RenditionLines
 from storage.jobs import IFrame, Segment
 
 HOURS = (1, 3, 12)
@@ -109,6 +110,10 @@ def rendered(what: Presentation) -> tuple[ManifestFile, ...]:
     return compose(what, published_at=PUBLISHED_AT)
 
 
+def with_more(what: Presentation, before: Mapping[str, RenditionLines]) -> tuple[ManifestFile, ...]:
+    return compose_more(what, published_at=PUBLISHED_AT, before=before).files
+
+
 def main() -> int:
     print(f"{len(LADDER)} video and 2 audio renditions, segments of {SEGMENT_S} s, CPU time of one core, best of 5")
     print("| film | segments | render all | one segment more | manifests | memory at its peak |")
@@ -117,10 +122,12 @@ def main() -> int:
     for hours in HOURS:
         count = hours * 3600 // SEGMENT_S
         whole = presentation(count)
-        grown = cut(whole, count - 1)
+        shorter, grown = cut(whole, count - 2), cut(whole, count - 1)
         files = rendered(whole)
         costs[hours] = best_ms(lambda what=whole: rendered(what))  # type: ignore[misc] # bound at once
-        appended = best_ms(lambda what=grown: rendered(what))  # type: ignore[misc]
+        before = compose_more(shorter, published_at=PUBLISHED_AT).lines
+        appended = best_ms(lambda what=grown, lines=before: with_more(what, lines))  # type: ignore[misc]
+        assert with_more(grown, before) == rendered(grown)
         tracemalloc.start()
         rendered(whole)
         peak = tracemalloc.get_traced_memory()[1]

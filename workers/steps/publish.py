@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from packager.cmaf.init_segment import with_default_key
-from packager.compose import compose
+from packager.compose import compose_more
 from packager.presentation import AudioRendition, ManifestFile, Presentation, VideoRendition
+from packager.rendition_lines import RenditionLines
 from storage.content_types import content_type_of
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.ids import AssetId
@@ -25,7 +28,10 @@ def publish(ctx: StepContext) -> Published:
     if presentation is None:
         return Published(revision=ctx.asset.revision, names=(), playable=False, final=False)
     presentation, inits = _with_key_inits(ctx, presentation)
-    files = compose(presentation, published_at=EPOCH + timedelta(milliseconds=ctx.now_ms))
+    published_at = EPOCH + timedelta(milliseconds=ctx.now_ms)
+    composed = compose_more(presentation, published_at=published_at, before=_remembered(ctx.asset.id))
+    _remember(ctx.asset.id, {} if presentation.complete else composed.lines)
+    files = composed.files
     names = tuple(published_name(ctx.asset.id, file) for file in files)
     for file, name in zip(files, names, strict=True):
         ctx.blobs.put(name.key, file.body, content_type=file.content_type)
@@ -36,6 +42,26 @@ def publish(ctx: StepContext) -> Published:
         playable=True,
         final=is_final(ctx.asset, presentation),
     )
+
+
+_KEPT_ASSETS = 4
+_kept: OrderedDict[AssetId, Mapping[str, RenditionLines]] = OrderedDict()
+_kept_lock = threading.Lock()
+"""What this process published last of films that grow: only a matter of speed, so it may be forgotten at any time."""
+
+
+def _remembered(asset: AssetId) -> Mapping[str, RenditionLines]:
+    with _kept_lock:
+        return _kept.get(asset, {})
+
+
+def _remember(asset: AssetId, lines: Mapping[str, RenditionLines]) -> None:
+    with _kept_lock:
+        _kept.pop(asset, None)
+        if lines:
+            _kept[asset] = lines
+        while len(_kept) > _KEPT_ASSETS:
+            _kept.popitem(last=False)
 
 
 def published_name(asset: AssetId, file: ManifestFile) -> PublishedName:

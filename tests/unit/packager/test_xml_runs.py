@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from packager.dash.xml import Run, render_xml
+from packager.dash.xml import Written, render_run, render_xml
 
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc"))) | st.sampled_from(['"', "&", "<a>", "\n"])
 
@@ -16,7 +16,7 @@ texts = st.text(st.characters(exclude_categories=("Cs", "Cc"))) | st.sampled_fro
 def test_a_run_reads_as_that_many_elements(values: list[str | int], label: str) -> None:
     root = ET.Element("List", {"about": label})
     ET.SubElement(root, "Label").text = label.strip() or "x"
-    root.append(Run("Item", "name", values))
+    root.append(Written(render_run("Item", "name", values, "  ")))
     read = ET.fromstring(render_xml(root))
     assert [item.get("name") for item in read.iterfind("Item")] == [str(value) for value in values]
     assert read.get("about") == label
