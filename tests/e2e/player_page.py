@@ -20,6 +20,7 @@ class Report:
     first_frame_ms: float | None
     waiting: int
     waits: list[float]
+    stalls: int
     stalled: bool
     stalled_ms: float
     buffered: list[tuple[float, float]]
@@ -122,6 +123,7 @@ class PlayerPage:
             first_frame_ms=facts["firstFrameMs"],
             waiting=facts["waiting"],
             waits=facts["waits"],
+            stalls=facts["stalls"],
             stalled=facts["stalledSince"] is not None,
             stalled_ms=facts["stalledMs"],
             buffered=[(start, end) for start, end in facts["buffered"]],

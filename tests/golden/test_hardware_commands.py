@@ -156,3 +156,23 @@ def test_every_encoder_has_a_fingerprint_of_its_own() -> None:
 )
 def test_what_a_driver_says_has_a_meaning(said: str, failure: Failure) -> None:
     assert why(f"some warning before\n{said}\nConversion failed!\n") is failure
+
+
+def test_dolby_vision_of_profile_5_goes_through_libplacebo_and_is_tagged_as_what_comes_out() -> None:
+    plan = an_encode_plan(ladder=a_ladder("360p"))
+    argv = encode_command(
+        a_source(video=a_video_track(codec="hevc", bit_depth=10, own_colours=True)),
+        plan,
+        plan.chunks[0],
+        plan.ladder.rungs,
+        input_path=Path("in.mp4"),
+        output_paths=[Path("out.mp4")],
+        lead=0,
+        threads=2,
+    )
+    graph = argv[argv.index("-filter_complex") + 1]
+    assert (
+        "libplacebo=apply_dolbyvision=1:color_primaries=bt709:color_trc=bt709:colorspace=bt709:format=yuv420p:h=360"
+        ":range=tv:tonemapping=bt.2390:w=640"
+    ) in graph
+    assert "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709" in graph

@@ -94,6 +94,29 @@ def test_hdr_is_mapped_into_the_range_that_screens_show(
     assert [abs(level - wanted) < 10 for level, wanted in zip(levels, expected, strict=True)] == [True] * 3
 
 
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"], ids=["HDR10", "HLG"])
+@pytest.mark.parametrize(
+    ("chroma", "strongest"),
+    [((490, 570), 0), ((460, 460), 1), ((570, 500), 2)],
+    ids=["red", "green", "blue"],
+)
+def test_hdr_colours_keep_their_hue_and_are_neither_pale_nor_clipped(
+    transfer: str, chroma: tuple[int, int], strongest: int, make: Callable[..., Path], tools: Tools
+) -> None:
+    """Measured after decoding: the strongest of red, green and blue is the one that was meant, by far."""
+    hdr = f"format=yuv420p10le,geq=lum=400:cb={chroma[0]}:cr={chroma[1]}"
+    tags = ("-color_trc", transfer, "-color_primaries", "bt2020", "-colorspace", "bt2020nc", "-color_range", "tv")
+    x264 = f"transfer={transfer}:colorprim=bt2020:colormatrix=bt2020nc"
+    film = make(*flat("gray", seconds=0.3), "-vf", hdr, "-c:v", "libx264", "-x264-params", x264, *tags, "film.mp4")
+    folder = film.with_suffix("")
+    video, _ = through_the_pipeline(film, folder, tools)
+    assert video.state is VideoState.READY
+    color = shown(folder)[0]
+    others = [level for channel, level in enumerate(color) if channel != strongest]
+    assert color[strongest] - max(others) > 15, color
+    assert 60 < color[strongest] < 250, color
+
+
 @pytest.mark.parametrize(
     ("options", "name"),
     [

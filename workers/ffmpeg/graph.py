@@ -115,6 +115,20 @@ def deinterlaced(video: Stream, track: VideoTrack) -> Stream:
 def tone_mapped(video: Stream, track: VideoTrack, size: tuple[int, int], filters: frozenset[str]) -> Stream:
     """Standard dynamic range in bt709, where the source is HDR and this ffmpeg can. ``size``: the largest one needed,
     because tone mapping works in floats and is slow."""
+    if track.own_colours:
+        width, height = size
+        return video.filter(
+            "libplacebo",
+            w=width,
+            h=height,
+            apply_dolbyvision=1,
+            tonemapping="bt.2390",
+            colorspace="bt709",
+            color_primaries="bt709",
+            color_trc="bt709",
+            range="tv",
+            format="yuv420p",
+        )
     if not is_tone_mapped(track, filters):
         return video
     return (
@@ -137,7 +151,7 @@ def tone_mapped(video: Stream, track: VideoTrack, size: tuple[int, int], filters
 
 def is_tone_mapped(track: VideoTrack, filters: frozenset[str]) -> bool:
     """Whether `tone_mapped` will do something."""
-    return track.color_transfer in HDR_TRANSFERS and {"zscale", "tonemap"} <= filters
+    return track.own_colours or (track.color_transfer in HDR_TRANSFERS and {"zscale", "tonemap"} <= filters)
 
 
 def tagged(video: Stream, track: VideoTrack, filters: frozenset[str]) -> Stream:

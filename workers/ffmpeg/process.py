@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.05
 STDERR_TAIL_BYTES = 16 * 1024
 STDOUT_BYTES = 64 * 1024**2
+VULKAN_FILTER = "libplacebo"
 
 # What ends a tool from outside or by its own fault. Exit codes of ffmpeg that are no signals lie in the same range.
 _DEADLY = frozenset(
@@ -131,7 +132,33 @@ def _with_abilities(tools: Tools, scratch: Path) -> Tools:
     words = version.stdout.decode("utf-8", "replace").split()
     rows = (line.split() for line in listing.stdout.decode("utf-8", "replace").splitlines())
     names = frozenset(row[1] for row in rows if len(row) > 2 and "->" in row[2])
+    if VULKAN_FILTER in names and not _runs_vulkan(tools, scratch):
+        names -= {VULKAN_FILTER}
     return replace(tools, ffmpeg_version=words[2] if len(words) > 2 else "unknown", filters=names)
+
+
+def _runs_vulkan(tools: Tools, scratch: Path) -> bool:
+    """Many builds have the filter, and few machines what it runs on."""
+    trial = [
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=size=64x64:duration=0.1",
+        "-vf",
+        VULKAN_FILTER,
+        "-f",
+        "null",
+        "-",
+    ]
+    argv = [str(tools.ffmpeg), "-nostdin", *trial]
+    try:
+        run_tool(argv, tools=tools, scratch=scratch, limits=Limits(wall_s=15, memory_bytes=None, hardware=True))
+    except FishladderError as error:
+        log.debug("no_vulkan", error=error.sentence)
+        return False
+    return True
 
 
 def run_tool(

@@ -82,7 +82,7 @@ def _picture_notes(video: VideoTrack, plan: EncodePlan) -> list[Note]:
         notes.append(Note(code="frame_rate_lowered", sentence=sentence))
     if video.field_order is FieldOrder.INTERLACED:
         notes.append(Note(code="deinterlaced", sentence="The picture is interlaced: its fields are made into frames."))
-    if video.color_transfer in HDR_TRANSFERS:
+    if video.own_colours or video.color_transfer in HDR_TRANSFERS:
         notes.append(
             Note(code="tone_mapped", sentence="The picture is HDR: its colours are mapped to standard dynamic range.")
         )

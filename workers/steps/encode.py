@@ -165,9 +165,9 @@ def _decoder(ctx: StepContext, work: _Work) -> Family | None:
 
 def _limits(work: _Work) -> Limits:
     """Pictures above 4K need more memory than the usual limit leaves."""
-    if work.family is not None:
-        return Limits(memory_bytes=None, output_bytes=2 * 1024**3, hardware=True)
     track = command.video_track(work.source)
+    if work.family is not None or track.own_colours:
+        return Limits(memory_bytes=None, output_bytes=2 * 1024**3, hardware=True)
     large = track.width * track.height > LARGE_PIXELS
     return Limits(memory_bytes=(16 if large else 8) * 1024**3, output_bytes=2 * 1024**3)
 

@@ -137,10 +137,11 @@ def inspect_file(
     report = _probed(path, demuxer, looks, tools=tools, scratch=scratch, stop=stop, nice=nice)
     if index is not None:
         report = with_index(report, index, exact=path.stat().st_size <= SCAN_BYTES)
+    own = "libplacebo" in tools.filters
     if first_bytes is None:
-        return read_report(report)
+        return read_report(report, reads_own_colours=own)
     check_beginning(report)
-    return replace(read_report(report), early_bytes=report["early_bytes"])
+    return replace(read_report(report, reads_own_colours=own), early_bytes=report["early_bytes"])
 
 
 def _recognised(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,15 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
 
 def _run(ctx: StepContext, argv: list[str], path: Path) -> ToolRun:
     return run_tool(
-        argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=LIMITS, stop=ctx.stop, nice=ctx.nice
+        argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=_limits(ctx), stop=ctx.stop, nice=ctx.nice
     )
+
+
+def _limits(ctx: StepContext) -> Limits:
+    source = ctx.asset.source
+    if source is not None and video_track(source).own_colours:
+        return replace(LIMITS, memory_bytes=None, hardware=True)
+    return LIMITS
 
 
 def _stored_poster(ctx: StepContext) -> PublishedName:

@@ -2,18 +2,42 @@
 // A player is {load(url), levels(), choose(index), level(), stop()}; rungs are ordered by height, lowest first.
 
 const video = document.getElementById("video");
-const seen = { errors: [], firstFrameMs: null, waiting: 0, waits: [], startedAt: 0 };
+const seen = { errors: [], firstFrameMs: null, waiting: 0, waits: [], stalls: 0, stalledMs: 0, stalledSince: null, startedAt: 0 };
 
 video.addEventListener("error", () => seen.errors.push(`media element: ${video.error && video.error.message}`));
-video.addEventListener("waiting", () => { seen.waiting += 1; seen.waits.push(video.currentTime); });
+video.addEventListener("waiting", () => {
+  seen.waiting += 1;
+  seen.waits.push(video.currentTime);
+});
+
+// A player may stand still without the element's knowing why: what counts is that time should pass and does not.
+const STANDS_AFTER_MS = 250;
+let moved = { at: 0, time: 0 };
+setInterval(() => {
+  const now = performance.now();
+  if (video.currentTime !== moved.time || video.paused || video.ended || seen.firstFrameMs === null) {
+    if (seen.stalledSince !== null) seen.stalledMs += now - seen.stalledSince;
+    seen.stalledSince = null;
+    moved = { at: now, time: video.currentTime };
+  } else if (seen.stalledSince === null && now - moved.at > STANDS_AFTER_MS) {
+    seen.stalledSince = moved.at;
+    seen.stalls += 1;
+  }
+}, 20);
 
 const byHeight = (a, b) => a.height - b.height;
 
-// With a name for its session a player reports how playback goes, by CMCD in the query.
+// With a name for its session a player reports how playback goes, by CMCD in the query; with an address for events it does
+// so in version 2, as things happen.
 const session = new URLSearchParams(location.search).get("session");
+const events = new URLSearchParams(location.search).get("events");
+const version = events ? 2 : 1;
+const eventTargets = events
+  ? [{ enabled: true, version: 2, useHeaders: false, url: events, events: ["ps", "e", "t"], interval: 1 }]
+  : [];
 
 function hlsPlayer() {
-  const cmcd = session ? { cmcd: { sessionId: session, contentId: "film", useHeaders: false } } : {};
+  const cmcd = session ? { cmcd: { sessionId: session, contentId: "film", useHeaders: false, version, eventTargets } } : {};
   const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd });
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal || data.details !== "bufferStalledError") seen.errors.push(`hls.js: ${data.details} fatal=${data.fatal}`);
@@ -28,6 +52,10 @@ function hlsPlayer() {
     levels: () => order().map((level) => level.height),
     choose: (position) => { hls.currentLevel = order()[position].index; },
     level: () => order().findIndex((level) => level.index === hls.currentLevel),
+    showText: (language) => {
+      hls.subtitleDisplay = true;
+      hls.subtitleTrack = hls.subtitleTracks.findIndex((track) => track.lang === language);
+    },
     stop: () => hls.destroy(),
   };
 }
@@ -35,7 +63,7 @@ function hlsPlayer() {
 function shakaPlayer(lowest) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
-  if (session) player.configure({ cmcd: { enabled: true, sessionId: session, contentId: "film", useHeaders: false } });
+  if (session) player.configure({ cmcd: { enabled: true, sessionId: session, contentId: "film", useHeaders: false, version, eventTargets } });
   player.addEventListener("error", (event) => seen.errors.push(`shaka-player: ${event.detail.code} ${event.detail.message || ""}`));
   const order = () => player.getVariantTracks().slice().sort(byHeight);
   return {
@@ -56,13 +84,14 @@ function shakaPlayer(lowest) {
       const found = track && await player.getThumbnails(track.id, seconds);
       return found && { url: found.uris[0], x: found.positionX, y: found.positionY, width: found.width, height: found.height };
     },
+    showText: (language) => player.selectTextTrack(player.getTextTracks().find((track) => track.language === language)),
     stop: () => player.destroy(),
   };
 }
 
 function dashPlayer(lowest) {
   const player = dashjs.MediaPlayer().create();
-  if (session) player.updateSettings({ streaming: { cmcd: { enabled: true, sid: session, cid: "film", mode: "query" } } });
+  if (session) player.updateSettings({ streaming: { cmcd: { enabled: true, sid: session, cid: "film", mode: "query", version, eventTargets } } });
   player.on(dashjs.MediaPlayer.events.ERROR, (event) => seen.errors.push(`dash.js: ${event.error && event.error.message}`));
   const order = () => player.getRepresentationsByType("video").slice().sort(byHeight);
   return {
@@ -113,6 +142,9 @@ window.ladder = {
   choose: (level) => player.choose(level),
   levels: () => player.levels(),
   thumbnail: (seconds) => player.thumbnail(seconds),
+  /** Show the subtitles in a language, and what of them is to be read right now. */
+  showText: (language) => player.showText(language),
+  text: () => [...video.textTracks].flatMap((track) => [...(track.activeCues || [])].map((cue) => cue.text)),
   stop: () => player.stop(),
   report() {
     const quality = video.getVideoPlaybackQuality();

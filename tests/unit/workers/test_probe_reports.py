@@ -99,6 +99,13 @@ def test_dolby_vision_is_known_by_its_record(
     assert (told and (told["profile"], told["compatibility"])) == found
 
 
+def test_dolby_vision_without_a_base_is_taken_where_its_colours_can_be_read() -> None:
+    report = a_report(a_picture(codec="hevc", bit_depth=10), dolby_vision={"profile": 5, "compatibility": 0})
+    video = read_report(report, reads_own_colours=True).video
+    assert video is not None
+    assert video.own_colours
+
+
 def test_dolby_vision_over_a_base_that_others_show_is_taken() -> None:
     hlg = a_picture(codec="hevc", transfer=18)
     source = read_report(a_report(hlg, dolby_vision={"profile": 8, "compatibility": 4}))

@@ -6,13 +6,14 @@ container merely claims comes last.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 from storage.errors import DamagedSource
 from storage.media.source import AudioTrack, OtherTrack, Source, SubtitleTrack
 from workers.ffmpeg.reports.choosing import best_picture, decodes, is_sound_alone, is_taken
 from workers.ffmpeg.reports.notes import picture_notes, sound_notes
-from workers.ffmpeg.reports.refusals import refuse_colours_of_its_own, unreadable
+from workers.ffmpeg.reports.refusals import has_own_colours, own_colours_refused, unreadable
 from workers.ffmpeg.reports.report import Report
 from workers.ffmpeg.reports.timing import timing_of
 from workers.ffmpeg.reports.tracks import audio_track, is_text, other_track, subtitle_track, video_track
@@ -23,17 +24,20 @@ LONGEST_LEAD = Fraction(3600)
 """Sound that starts this much before the picture has another clock, not a long overture."""
 
 
-def read_report(report: Report) -> Source:
-    """The facts of a probed file. Raises `UnsupportedSource` or `DamagedSource` with a sentence for its owner."""
+def read_report(report: Report, *, reads_own_colours: bool = False) -> Source:
+    """The facts of a probed file. Raises `UnsupportedSource` or `DamagedSource` with a sentence for its owner.
+    ``reads_own_colours``: pictures of Dolby Vision without a base layer can be shown here."""
     if report["error"]:
         raise unreadable(report)
     tracks: list[Report] = report["tracks"]
     if is_sound_alone(tracks):
         return _sound_alone(report)
     picture = best_picture(tracks)
-    refuse_colours_of_its_own(report, picture)
+    own_colours = has_own_colours(report, picture)
+    if own_colours and not reads_own_colours:
+        raise own_colours_refused()
     timing = timing_of(picture)
-    video = video_track(picture, timing)
+    video = replace(video_track(picture, timing), own_colours=own_colours)
     audio = _audio_tracks(tracks)
     start = min([video.start, *(track.start for track in audio if video.start - track.start < LONGEST_LEAD)])
     others = _others(tracks, picture)

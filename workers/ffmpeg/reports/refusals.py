@@ -33,16 +33,19 @@ def unreadable(report: Report) -> UnsupportedSource | DamagedSource:
     )
 
 
-def refuse_colours_of_its_own(report: Report, picture: Report) -> None:
-    """Dolby Vision profile 5 has no base layer: decoded as usual, its colours are green and purple. What it takes
-    (libplacebo) needs a GPU."""
+def has_own_colours(report: Report, picture: Report) -> bool:
+    """Dolby Vision profile 5 has no base layer: decoded as usual, its colours are green and purple."""
     found = report.get("dolby_vision")
-    if found and found["profile"] == 5 and picture["codec"] in ("hevc", "av1"):
-        raise UnsupportedSource(
-            "This video is Dolby Vision of profile 5, whose colours no other device shows. Please upload it as HDR10,"
-            " HLG or SDR.",
-            reason_code="dolby_vision_without_base",
-        )
+    return found is not None and found["profile"] == 5 and picture["codec"] in ("hevc", "av1")
+
+
+def own_colours_refused() -> UnsupportedSource:
+    """What such pictures take (libplacebo) needs Vulkan."""
+    return UnsupportedSource(
+        "This video is Dolby Vision of profile 5, whose colours no other device shows. Please upload it as HDR10,"
+        " HLG or SDR.",
+        reason_code="dolby_vision_without_base",
+    )
 
 
 def encrypted() -> UnsupportedSource:
