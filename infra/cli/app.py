@@ -10,7 +10,7 @@ from typing import Any, cast
 import typer
 from typer.rich_utils import rich_format_error
 
-from infra.cli import audit, check, files, importing, inside, keys, playback, services, stack, uploads, videos
+from infra.cli import audit, check, files, importing, inside, keys, playback, reseal, services, stack, uploads, videos
 from infra.cli.console import DONE, FAILED, INTERRUPTED, REFUSED, exit_code, note, tell
 from storage.errors import FishladderError
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (stack, uploads, importing, files, check, videos, playback, keys, inside, audit, services):
+for module in (stack, uploads, importing, files, check, videos, playback, keys, inside, audit, reseal, services):
     module.register(app)
 
 

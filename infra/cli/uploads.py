@@ -16,6 +16,7 @@ from infra.cli.console import DONE, FAILED, REFUSED, err, examples, note, print_
 from infra.cli.sending import local_file, send
 from storage.errors import FishladderError, InvalidRequest
 from storage.lifecycle import SETTLED, VideoState
+from storage.media.encryption import Encryption
 
 _POLL_S = 0.5
 
@@ -42,6 +43,9 @@ def upload(
     files: Annotated[list[Path], typer.Argument(help="Video files.", show_default=False)],
     title: Annotated[str | None, typer.Option(help="Title of the video (default: the file's name).")] = None,
     priority: Annotated[Priority, typer.Option(help="Which lane it is worked on in.")] = Priority.STANDARD,
+    encryption: Annotated[
+        Encryption | None, typer.Option(help="How it is encrypted (default: FISHLADDER_ENCRYPTION of the server).")
+    ] = None,
     server: Annotated[str | None, typer.Option(help="Upload API to send to (default: FISHLADDER_PUBLIC_URL).")] = None,
     key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the videos as JSON at the end.")] = False,
@@ -55,7 +59,10 @@ def upload(
     with Api(server or settings().public_url, key=key) as api:
         for file in files:
             try:
-                video = _upload_and_follow(api, file, title or file.stem, priority, note if as_json else say)
+                metadata = {"title": title or file.stem, "priority": str(priority)}
+                if encryption is not None:
+                    metadata["encryption"] = str(encryption)
+                video = _upload_and_follow(api, file, metadata, note if as_json else say)
             except FishladderError as error:
                 if len(files) == 1:
                     raise
@@ -81,11 +88,10 @@ def _verdict(video: dict[str, Any]) -> int:
 
 
 def _upload_and_follow(
-    api: Api, file: Path, title: str, priority: Priority, tell_addresses: Callable[[str], None]
+    api: Api, file: Path, metadata: dict[str, str], tell_addresses: Callable[[str], None]
 ) -> dict[str, Any]:
     with _progress() as progress:
         task = progress.add_task("Uploading", total=file.stat().st_size, name=file.name)
-        metadata = {"title": title, "priority": str(priority)}
         url = send(api, local_file(file), metadata, lambda sent: progress.update(task, completed=sent))
     video_id = api.get(f"/api/v1/uploads/{url.rstrip('/').rpartition('/')[2]}")["video_id"]
     return follow(api, video_id, tell_addresses)
