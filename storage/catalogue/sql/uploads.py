@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from storage import keys
 from storage.blobs import StoredPart
 from storage.catalogue import Concat, NewUpload, Standing, Tail, Upload
 from storage.catalogue.sql.access import reserve
-from storage.catalogue.sql.dooming import doom_key, doom_prefix
+from storage.catalogue.sql.dooming import doom_prefix
 from storage.catalogue.sql.engine import Database, Transaction, now_ms
+from storage.catalogue.sql.joining import (
+    check_joins,
+    end_partial,
+    finals_of,
+    hasten_partials,
+    is_waited_for,
+    keep_finals,
+)
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
-from storage.catalogue.sql.rows import Row, upload_from
+from storage.catalogue.sql.rows import upload_from
 from storage.catalogue.sql.sharing import recognise
 from storage.catalogue.sql.tables import imports, is_open, is_undigested, upload_joins, upload_parts, uploads, videos
-from storage.errors import Conflict, IllegalTransition, NotAllowed, NotFound, StaleLease, UploadBusy, UploadTerminated
+from storage.catalogue.sql.upload_rows import (
+    has_expired,
+    held_upload,
+    require_open,
+    set_upload,
+    store_part,
+    upload_row,
+    whole_upload,
+)
+from storage.errors import Conflict, IllegalTransition, NotAllowed, NotFound, UploadBusy
 from storage.ids import UploadId, new_asset_id, new_upload_id, new_video_id
 from storage.jobs import Job
 from storage.lifecycle import VideoState
 from storage.quotas import Limits, check_bytes, check_creation
 
 PARTIALS_PER_UPLOAD = 100
-JOINED_PARTIALS_KEPT_MS = 3600 * 1000
 ANNOUNCE_EVERY_MS = 500
 """Received bytes are told to watchers at most twice a second per upload."""
 
@@ -44,7 +58,7 @@ class SqlUploads:
                 # What is joined is counted already, part by part.
                 check_creation(limits, usage, 0 if new.joins else new.length_bytes)
             _check_grant(tx, new)
-            _check_joins(tx, new)
+            check_joins(tx, new)
             tx.execute(
                 sa.insert(videos).values(
                     id=video_id,
@@ -99,31 +113,31 @@ class SqlUploads:
                 )
             if not hidden:
                 announce_state(tx, locked_video(tx, video_id))
-            return _whole(tx, _row(tx, upload_id))
+            return whole_upload(tx, upload_row(tx, upload_id))
 
     def upload(self, upload: UploadId) -> Upload:
         with self._db.read() as tx:
-            return _whole(tx, _row(tx, upload))
+            return whole_upload(tx, upload_row(tx, upload))
 
     # --- the writer's lease ------------------------------------------------------------------------------------------
 
     def acquire_upload(self, upload: UploadId, holder: str, ttl_ms: int) -> int:
         with self._db.write() as tx:
-            row = _row(tx, upload, lock=True)
-            _require_open(row)
+            row = upload_row(tx, upload, lock=True)
+            require_open(row)
             free = row.holder in (None, holder) or row.lease_until_ms is None or row.lease_until_ms <= tx.now
             if free:
                 token: int = row.token + 1
-                _set(tx, row, token=token, holder=holder, lease_until_ms=tx.now + ttl_ms, let_go=False)
+                set_upload(tx, row, token=token, holder=holder, lease_until_ms=tx.now + ttl_ms, let_go=False)
                 return token
-            _set(tx, row, let_go=True)
+            set_upload(tx, row, let_go=True)
         # Raised outside: the wish must be committed for the holder to see it.
         raise UploadBusy(retry_after_ms=max(0, row.lease_until_ms - tx.now))
 
     def renew_upload(self, upload: UploadId, token: int, ttl_ms: int) -> bool:
         with self._db.write() as tx:
-            row = _held(tx, upload, token)
-            _set(tx, row, lease_until_ms=tx.now + ttl_ms)
+            row = held_upload(tx, upload, token)
+            set_upload(tx, row, lease_until_ms=tx.now + ttl_ms)
             return not row.let_go
 
     def release_upload(self, upload: UploadId, token: int) -> None:
@@ -138,27 +152,27 @@ class SqlUploads:
 
     def begin_source(self, upload: UploadId, token: int, multipart_id: str) -> None:
         with self._db.write() as tx:
-            _set(tx, _held(tx, upload, token), multipart_id=multipart_id)
+            set_upload(tx, held_upload(tx, upload, token), multipart_id=multipart_id)
 
     def record_progress(
         self, upload: UploadId, token: int, *, offset_bytes: int, new_parts: tuple[StoredPart, ...], tail: Tail | None
     ) -> None:
         with self._db.write() as tx:
-            seen = _row(tx, upload)
+            seen = upload_row(tx, upload)
             if seen.length_bytes is None and offset_bytes > seen.offset_bytes:
                 limits, usage = reserve(tx, seen.tenant, self._limits)
                 check_bytes(limits, usage, offset_bytes - seen.offset_bytes)
             video = locked_video(tx, seen.video_id)
-            row = _held(tx, upload, token)
+            row = held_upload(tx, upload, token)
             if offset_bytes < row.offset_bytes:
                 raise Conflict("An upload's offset never goes back.", offset=row.offset_bytes, asked=offset_bytes)
             if row.length_bytes is not None and offset_bytes > row.length_bytes:
                 raise Conflict("That is more than the upload's length.", length=row.length_bytes, asked=offset_bytes)
             for part in new_parts:
-                _store_part(tx, upload, part)
+                store_part(tx, upload, part)
             due = tx.now - row.announced_at_ms >= ANNOUNCE_EVERY_MS or offset_bytes == row.length_bytes
             announce = due and offset_bytes != video.received_bytes and row.concat != Concat.PARTIAL
-            _set(
+            set_upload(
                 tx,
                 row,
                 offset_bytes=offset_bytes,
@@ -174,37 +188,37 @@ class SqlUploads:
                 .values(received_bytes=offset_bytes, updated_at_ms=tx.now)
             )
             if row.concat == Concat.PARTIAL:
-                _keep_finals(tx, upload)
+                keep_finals(tx, upload)
             if announce:
                 tx.announce(video, "uploaded_bytes", {"received_bytes": offset_bytes, "source_bytes": row.length_bytes})
 
     def set_upload_length(self, upload: UploadId, token: int, length_bytes: int) -> None:
         with self._db.write() as tx:
-            seen = _row(tx, upload)
+            seen = upload_row(tx, upload)
             if seen.length_bytes is None and seen.concat != Concat.FINAL:
                 limits, usage = reserve(tx, seen.tenant, self._limits)
                 check_bytes(limits, usage, length_bytes - seen.offset_bytes)
             video = locked_video(tx, seen.video_id)
-            row = _held(tx, upload, token)
+            row = held_upload(tx, upload, token)
             if row.length_bytes is not None and row.length_bytes != length_bytes:
                 raise Conflict("This upload's length is fixed already.", length=row.length_bytes, asked=length_bytes)
             if length_bytes < row.offset_bytes:
                 raise Conflict("More bytes than that were sent.", offset=row.offset_bytes, asked=length_bytes)
-            _set(tx, row, length_bytes=length_bytes)
+            set_upload(tx, row, length_bytes=length_bytes)
             tx.execute(sa.update(videos).where(videos.c.id == video.id).values(source_bytes=length_bytes))
 
     # --- the ends ----------------------------------------------------------------------------------------------------
 
     def complete_upload(self, upload: UploadId, token: int, *, recipe: str) -> Job | None:
         with self._db.write() as tx:
-            video = locked_video(tx, _row(tx, upload).video_id)
-            row = _row(tx, upload, lock=True)
+            video = locked_video(tx, upload_row(tx, upload).video_id)
+            row = upload_row(tx, upload, lock=True)
             if row.state == "completed":
                 return None
-            row = _held(tx, upload, token)
+            row = held_upload(tx, upload, token)
             if row.length_bytes is None or row.offset_bytes != row.length_bytes:
                 raise Conflict("Bytes of this upload are missing.", offset=row.offset_bytes, length=row.length_bytes)
-            _set(
+            set_upload(
                 tx,
                 row,
                 state="completed",
@@ -215,7 +229,7 @@ class SqlUploads:
                 tail_bytes=None,
             )
             if row.concat == Concat.FINAL:
-                _hasten_partials(tx, upload)
+                hasten_partials(tx, upload)
             doom_prefix(tx, keys.tails_prefix(video.id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
             if self._deduplicates and recognise(tx, video, row, recipe):
@@ -232,15 +246,15 @@ class SqlUploads:
 
     def complete_partial(self, upload: UploadId, token: int) -> bool:
         with self._db.write() as tx:
-            video_id = _row(tx, upload).video_id
+            video_id = upload_row(tx, upload).video_id
             locked_video(tx, video_id)
-            row = _row(tx, upload, lock=True)
+            row = upload_row(tx, upload, lock=True)
             if row.state == "completed":
                 return False
-            row = _held(tx, upload, token)
+            row = held_upload(tx, upload, token)
             if row.offset_bytes != row.length_bytes:
                 raise Conflict("Bytes of this upload are missing.", offset=row.offset_bytes, length=row.length_bytes)
-            _set(
+            set_upload(
                 tx,
                 row,
                 state="completed",
@@ -288,40 +302,40 @@ class SqlUploads:
     def open_finals(self, partial: UploadId | None = None) -> tuple[UploadId, ...]:
         query = sa.select(uploads.c.id).where(is_open, uploads.c.concat == Concat.FINAL)
         if partial is not None:
-            query = query.where(uploads.c.id.in_(_finals_of(partial)))
+            query = query.where(uploads.c.id.in_(finals_of(partial)))
         with self._db.read() as tx:
             return tuple(UploadId(row.id) for row in tx.all(query.order_by(uploads.c.created_at_ms)))
 
     def refuse_upload(self, upload: UploadId, code: str, sentence: str) -> None:
         with self._db.write() as tx:
-            video = locked_video(tx, _row(tx, upload).video_id)
-            row = _row(tx, upload, lock=True)
+            video = locked_video(tx, upload_row(tx, upload).video_id)
+            row = upload_row(tx, upload, lock=True)
             if row.state == "refused":
                 return
             if row.state != "open":
                 raise IllegalTransition(f"An upload that is {row.state} cannot be refused.", state=row.state)
             if row.concat == Concat.PARTIAL:
-                _end_partial(tx, row, "refused", code, sentence)
+                end_partial(tx, row, "refused", code, sentence)
                 return
             give_up(tx, video, VideoState.REJECTED, code, sentence)
 
     def terminate_upload(self, upload: UploadId, *, only_expired: bool = False) -> Upload:
         with self._db.write() as tx:
-            video = locked_video(tx, _row(tx, upload).video_id)
-            row = _row(tx, upload, lock=True)
-            if only_expired and row.state in ("open", "completed") and not _has_expired(row, tx.now):
+            video = locked_video(tx, upload_row(tx, upload).video_id)
+            row = upload_row(tx, upload, lock=True)
+            if only_expired and row.state in ("open", "completed") and not has_expired(row, tx.now):
                 raise IllegalTransition("This upload is in use again.", state=row.state)
             if row.state == "terminated":
-                return _whole(tx, row)
+                return whole_upload(tx, row)
             if row.concat == Concat.PARTIAL:
-                _end_partial(tx, row, "terminated", "upload_terminated", None)
-                return _whole(tx, _row(tx, upload))
+                end_partial(tx, row, "terminated", "upload_terminated", None)
+                return whole_upload(tx, upload_row(tx, upload))
             if row.state == "completed":
                 raise IllegalTransition("This upload is complete; delete its video instead.", state=row.state)
             if video.state != VideoState.DELETED:
                 give_up(tx, video, VideoState.DELETED, row.reason_code or "upload_terminated", row.reason)
-            _set(tx, row, state="terminated")
-            return _whole(tx, _row(tx, upload))  # parts and tail stay known: they are to be dropped
+            set_upload(tx, row, state="terminated")
+            return whole_upload(tx, upload_row(tx, upload))  # parts and tail stay known: they are to be dropped
 
     def expired_uploads(self, limit: int) -> tuple[Upload, ...]:
         with self._db.read() as tx:
@@ -338,7 +352,7 @@ class SqlUploads:
                         sa.and_(
                             uploads.c.concat == Concat.PARTIAL,
                             uploads.c.state.in_(["open", "completed"]),
-                            ~_is_waited_for(),
+                            ~is_waited_for(),
                         ),
                     ),
                     uploads.c.expires_at_ms <= tx.now,
@@ -347,24 +361,7 @@ class SqlUploads:
                 .order_by(uploads.c.expires_at_ms)
                 .limit(limit)
             )
-            return tuple(_whole(tx, row) for row in rows)
-
-
-def _row(tx: Transaction, upload: str, *, lock: bool = False) -> Row:
-    query = sa.select(uploads).where(uploads.c.id == upload)
-    row = tx.first(query.with_for_update() if lock else query)
-    if row is None:
-        raise NotFound("There is no such upload.")
-    return row
-
-
-def _whole(tx: Transaction, row: Row) -> Upload:
-    parts = tx.all(sa.select(upload_parts).where(upload_parts.c.upload_id == row.id).order_by(upload_parts.c.number))
-    joins: list[str] = []
-    if row.concat == Concat.FINAL:
-        query = sa.select(upload_joins.c.partial_id).where(upload_joins.c.final_id == row.id)
-        joins = [join.partial_id for join in tx.all(query.order_by(upload_joins.c.position))]
-    return upload_from(row, parts, joins)
+            return tuple(whole_upload(tx, row) for row in rows)
 
 
 def _check_grant(tx: Transaction, new: NewUpload) -> None:
@@ -380,102 +377,3 @@ def _check_grant(tx: Transaction, new: NewUpload) -> None:
     begun = tx.scalar(sa.select(sa.func.count()).select_from(uploads).where(uploads.c.grant_id == new.grant, kind))
     if begun >= new.grant_uploads * (PARTIALS_PER_UPLOAD if partial else 1):
         raise NotAllowed("This grant to upload is used up; ask for a new one.", max_uploads=new.grant_uploads)
-
-
-# --- concatenation ---------------------------------------------------------------------------------------------------
-
-
-def _check_joins(tx: Transaction, new: NewUpload) -> None:
-    wanted = set(new.joins)
-    query = sa.select(uploads.c.id).where(
-        uploads.c.id.in_(tuple(wanted)),
-        uploads.c.tenant == new.tenant,
-        uploads.c.concat == Concat.PARTIAL,
-        uploads.c.state.in_(["open", "completed"]),
-    )
-    if wanted and len(tx.all(query)) != len(wanted):
-        raise NotFound("A partial upload to be joined is not there.")
-
-
-def _finals_of(partial: str) -> sa.Select[str]:
-    return sa.select(upload_joins.c.final_id).where(upload_joins.c.partial_id == partial)
-
-
-def _is_waited_for() -> sa.Exists:
-    """Of a row of `uploads`: a final upload that is not joined yet names it."""
-    final = uploads.alias("final")
-    return (
-        sa.select(upload_joins.c.final_id)
-        .join(final, final.c.id == upload_joins.c.final_id)
-        .where(upload_joins.c.partial_id == uploads.c.id, final.c.state == "open")
-        .correlate(uploads)
-        .exists()
-    )
-
-
-def _keep_finals(tx: Transaction, partial: str) -> None:
-    """A final upload does not expire while a part of it still comes in."""
-    tx.execute(
-        sa.update(uploads)
-        .where(uploads.c.id.in_(_finals_of(partial)), is_open)
-        .values(expires_at_ms=tx.now + uploads.c.lifetime_ms)
-    )
-
-
-def _hasten_partials(tx: Transaction, final: str) -> None:
-    """What was joined is seldom joined again: its parts need not lie there until they expire by themselves."""
-    joined = sa.select(upload_joins.c.partial_id).where(upload_joins.c.final_id == final)
-    soon = tx.now + JOINED_PARTIALS_KEPT_MS
-    tx.execute(
-        sa.update(uploads).where(uploads.c.id.in_(joined), uploads.c.expires_at_ms > soon).values(expires_at_ms=soon)
-    )
-
-
-def _end_partial(tx: Transaction, row: Row, state: str, code: str, sentence: str | None) -> None:
-    """A partial upload has no video that would end with it."""
-    _set(
-        tx,
-        row,
-        state=state,
-        reason_code=code,
-        reason=sentence,
-        token=row.token + 1,
-        holder=None,
-        lease_until_ms=None,
-        let_go=False,
-    )
-    doom_key(tx, row.source_key)
-    doom_prefix(tx, keys.tails_prefix(row.video_id))
-
-
-# --- rows ------------------------------------------------------------------------------------------------------------
-
-
-def _has_expired(row: Row, now_ms: int) -> bool:
-    return bool(row.expires_at_ms <= now_ms and (row.lease_until_ms is None or row.lease_until_ms <= now_ms))
-
-
-def _require_open(row: Row) -> None:
-    if row.state == "terminated":
-        raise UploadTerminated
-    if row.state != "open":
-        raise Conflict(f"This upload is {row.state}: nothing can be added to it.", state=row.state)
-
-
-def _held(tx: Transaction, upload: str, token: int) -> Row:
-    """The upload's row, locked, if ``token`` is its writer's; raises `StaleLease` otherwise. A lease that ran out is
-    still good as long as nobody took it over."""
-    row = _row(tx, upload, lock=True)
-    if row.state != "open" or row.token != token or row.holder is None:
-        raise StaleLease("Another request writes to this upload now.", state=row.state)
-    return row
-
-
-def _set(tx: Transaction, row: Row, **values: Any) -> None:
-    tx.execute(sa.update(uploads).where(uploads.c.id == row.id).values(**values))
-
-
-def _store_part(tx: Transaction, upload: str, part: StoredPart) -> None:
-    values = {"etag": part.etag, "size_bytes": part.size_bytes}
-    insert = tx.insert(upload_parts).values(upload_id=upload, number=part.number, **values)
-    tx.execute(insert.on_conflict_do_update(index_elements=["upload_id", "number"], set_=values))
