@@ -60,6 +60,9 @@ from storage.media.encryption import Encryption
 log = structlog.get_logger(__name__)
 
 _REPORT_BYTES = 64 * 1024
+# The server opens a file that it is told to send when it gets to it. With much to do that may be late, and the file may have
+# left the disk cache meanwhile: then we read it ourselves.
+_CALM = 16
 
 
 def create_app(settings: OriginSettings, ports: OriginPorts) -> ASGIApp:
@@ -148,6 +151,8 @@ class _Origin:
             try:
                 self._check_limits(scope)
                 request = read_request(scope, self._settings.trusted_proxies)
+                if self._under_way > _CALM:
+                    request = replace(request, can_send_files=False)
                 response, kind = await self._route(request, scope, receive)
             except FishladderError as error:
                 response = self._problem(error)

@@ -195,7 +195,10 @@ class Delivery:
         if ranges:
             headers.append(header("content-range", part.content_range(found.size_bytes)))
         if isinstance(found, OnDisk):
-            body = await self._objects.read_file(found, part.start, part.stop)
+            try:
+                body = await self._objects.read_file(found, part.start, part.stop)
+            except OSError:  # it left the disk cache just now
+                return respond_stored(request, await self._objects.read(found.key), described.headers)
             return Response(status=206 if ranges else 200, headers=headers, body=body)
         pieces: AsyncIterator[bytes] = found.read(part.start, part.stop)
         return Response(status=206 if ranges else 200, headers=headers, pieces=pieces, length=len(part))

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # A file this fresh may be about to be sent by its path, so it stays: what is written meanwhile may exceed the bound.
-_USED_JUST_NOW_S = 3.0
+_USED_JUST_NOW_S = 10.0
 _SWEEP_SHARE = 64  # the folder is looked through after every 64th of its capacity
 
 

@@ -132,17 +132,23 @@ class ObjectReader:
     async def read(self, key: str) -> StoredObject:
         """The whole object. Raises `NotFound` or `Unavailable`."""
         found = await self.open(key)
+        if isinstance(found, OnDisk):
+            try:
+                body = await self.read_file(found, 0, found.size_bytes)
+            except OSError:  # it left the disk cache just now, so it comes from the store
+                found = await self.open(key)
+            else:
+                return prepared(key, body)
         if isinstance(found, StoredObject):
             return found
         if isinstance(found, OnDisk):
-            loop = asyncio.get_running_loop()
-            return prepared(key, await loop.run_in_executor(self._threads, found.path.read_bytes))
+            raise StoreUnavailable("The disk cache gives out what it does not have.", key=key)
         async for _ in found.read(found.size_bytes - 1, found.size_bytes):
             pass
         return self._cache.get(key) or prepared(key, found.body)
 
     async def read_file(self, found: OnDisk, start: int, stop: int) -> bytes:
-        """Bytes ``[start, stop)`` of an object on disk."""
+        """Bytes ``[start, stop)`` of an object on disk. Raises `OSError` where its file is gone."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, _slice, found.path, start, stop)
 
     def held(self, key: str) -> bool:

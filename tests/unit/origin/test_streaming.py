@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import httpx
 import pytest
 
+from origin import objects
 from origin.app import create_app
 from origin.disk import DiskCache
 from origin.messages import ClientTooSlow, send_in_pieces
@@ -179,6 +180,32 @@ async def test_the_disk_serves_what_the_memory_let_go(world: World, tmp_path: Pa
     async with world.client() as client:  # and after a restart
         assert (await client.get(f"/v/{VIDEO}/{path}")).content == BIG
     assert world.blobs.reads.total() == 1
+
+
+@pytest.mark.parametrize("part", ["bytes=5-9", "bytes=0-1,5-9", None])
+async def test_a_file_that_leaves_the_disk_cache_while_it_is_asked_for_comes_from_the_store(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str | None
+) -> None:
+    world.settings = replace(world.settings, cache_bytes=0, disk_cache=tmp_path)
+    path = world.store_segment(BIG)
+    read = objects._slice
+
+    def read_what_just_left(file: Path, start: int, stop: int) -> bytes:
+        file.unlink()
+        return read(file, start, stop)
+
+    monkeypatch.setattr(objects, "_LUKEWARM_S", -1.0)  # so that nothing goes back to memory first
+    monkeypatch.setattr(objects, "_slice", read_what_just_left)
+    async with world.client() as client:
+        await client.get(f"/v/{VIDEO}/{path}")
+        while not list(tmp_path.glob("*/" + "?" * 64)):
+            await asyncio.sleep(0.01)
+        await client.get(f"/v/{VIDEO}/{path}")  # read from disk, and known to be good
+        got = await client.get(f"/v/{VIDEO}/{path}", headers={"range": part} if part else {})
+    assert got.status_code == (206 if part else 200)
+    if part is None:
+        assert got.content == BIG
+    assert world.blobs.reads.total() == 2
 
 
 async def test_a_damaged_file_of_the_disk_cache_is_fetched_anew(world: World, tmp_path: Path) -> None:
