@@ -1,6 +1,8 @@
-"""The hidden folder in which a local store keeps multipart uploads: one folder each, one file per part.
+"""The hidden folder in which a local store keeps multipart uploads: one folder each, one file name per part.
 
-A part's file name carries its number and its digest, so there is no index that could disagree with the files.
+A part's file name carries its number and its digest, so there is no index that could disagree with the files. Where all
+parts but the last have one size, as ours do, their bytes go straight to their places in what will be the object, and the
+name stands for an empty file (`local_slots`); parts that do not fit lie in files of their own, and are copied at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import BinaryIO
 
 from storage.blobs import StoredPart
 from storage.blobs.files import move_into_place, sync_folder, written_whole
+from storage.blobs.local_slots import Slots
 from storage.errors import Conflict, NotFound
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -38,8 +41,12 @@ class MultipartFolder:
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
         folder = self._folder(key, multipart_id)
         part = StoredPart(number=number, etag=hashlib.sha256(data).hexdigest()[:32], size_bytes=len(data))
-        with written_whole(folder / _part_name(part), durable=True) as file:
-            file.write(data)
+        if Slots(folder).put(number, data):
+            (folder / _part_name(part)).touch()
+            sync_folder(folder)
+        else:
+            with written_whole(folder / _part_name(part), durable=True) as file:
+                file.write(data)
         return self._settled(key, multipart_id, part)
 
     def copy_part(self, key: str, multipart_id: str, number: int, source: BinaryIO, size: int) -> StoredPart:
@@ -75,12 +82,16 @@ class MultipartFolder:
         folder = self._folder(key, multipart_id)
         with _locked(folder / _LOCK):
             self._folder(key, multipart_id)  # whoever held the lock before us may have finished the work
-            if not (folder / _JOINED).exists() and not any(folder.glob("[0-9]*-*")):
+            slots = Slots(folder)
+            if not (folder / _JOINED).exists() and not _has_parts(folder, slots):
                 raise NotFound("There is nothing to join: it was joined before.", key=key)
-            with (folder / _JOINED).open("ab") as joined:
-                _append_all(folder, joined, parts)
-            sync_folder(folder)
-            move_into_place(folder / _JOINED, path, durable=True)
+            if not (folder / _JOINED).exists() and _all_in_place(folder, slots, parts):
+                move_into_place(slots.close(sum(part.size_bytes for part in parts)), path, durable=True)
+            else:
+                with (folder / _JOINED).open("ab") as joined:
+                    _append_all(folder, slots, joined, parts)
+                sync_folder(folder)
+                move_into_place(folder / _JOINED, path, durable=True)
             shutil.rmtree(folder, ignore_errors=True)
 
     def abort(self, multipart_id: str) -> None:
@@ -113,7 +124,26 @@ def _part_name(part: StoredPart) -> str:
     return f"{part.number:05d}-{part.etag}"
 
 
-def _append_all(folder: Path, joined: BinaryIO, parts: tuple[StoredPart, ...]) -> None:
+def _has_parts(folder: Path, slots: Slots) -> bool:
+    """Names alone may be what a call left that was cut off after it had moved the bytes away."""
+    return any(slots.there or file.stat().st_size for file in folder.glob("[0-9]*-*"))
+
+
+def _all_in_place(folder: Path, slots: Slots, parts: tuple[StoredPart, ...]) -> bool:
+    """True if each part was written to its place, by nobody else than who recorded it."""
+    start = 0
+    for part in parts:
+        try:
+            size = (folder / _part_name(part)).stat().st_size
+        except FileNotFoundError as gone:
+            raise Conflict(f"Part {part.number} is not the one that is stored.") from gone
+        if size or slots.start(part.number) != start:
+            return False
+        start += part.size_bytes
+    return True
+
+
+def _append_all(folder: Path, slots: Slots, joined: BinaryIO, parts: tuple[StoredPart, ...]) -> None:
     size = joined.tell()
     os.fsync(joined.fileno())  # what a call that crashed had written, before its parts go
     stop = 0
@@ -121,21 +151,25 @@ def _append_all(folder: Path, joined: BinaryIO, parts: tuple[StoredPart, ...]) -
         start, stop = stop, stop + part.size_bytes
         file = folder / _part_name(part)
         if size < stop:
-            _append(file, joined, start, part)
+            _append(file, slots, joined, start, part)
         file.unlink(missing_ok=True)
     if joined.tell() > stop:
         raise Conflict("These parts are fewer than were joined before.")
 
 
-def _append(file: Path, joined: BinaryIO, start: int, part: StoredPart) -> None:
+def _append(file: Path, slots: Slots, joined: BinaryIO, start: int, part: StoredPart) -> None:
     """Put the bytes of ``part`` at ``start``, over what a crash left there, and wait until the disk has them."""
     try:
         with file.open("rb") as source:
-            if os.fstat(source.fileno()).st_size != part.size_bytes:
+            size = os.fstat(source.fileno()).st_size
+            if size not in (part.size_bytes, 0):
                 raise Conflict(f"Part {part.number} has another size than was said.")
             joined.truncate(start)
             joined.seek(start)
-            shutil.copyfileobj(source, joined, 1024 * 1024)
+            if size == 0:
+                slots.copy(part.number, part.size_bytes, joined)
+            else:
+                shutil.copyfileobj(source, joined, 1024 * 1024)
     except FileNotFoundError as gone:
         raise Conflict(f"Part {part.number} is not the one that is stored.") from gone
     joined.flush()

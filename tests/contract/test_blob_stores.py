@@ -419,7 +419,7 @@ def test_a_local_join_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) 
     assert blobs.get("sources/video") == b"".join(bodies)
 
 
-def test_a_local_part_that_was_replaced_takes_no_room(tmp_path: Path) -> None:
+def test_a_local_part_that_was_replaced_is_the_only_one_of_its_number(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path)
     multipart = blobs.begin_multipart("sources/video")
     for body in (b"old", b"newer"):

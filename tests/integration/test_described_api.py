@@ -33,7 +33,7 @@ from upload_api.app import Ports, UploadApiSettings, create_app
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = int(os.environ.get("LADDER_TEST_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("LADDER_TEST_EXAMPLES", "6"))
 SEED = int(os.environ.get("LADDER_TEST_SEED", "7"))
 
 # Statuses that tus's description lacks. By method: status → why it may come all the same.
