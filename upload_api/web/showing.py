@@ -29,6 +29,7 @@ class Shown:
     media: Media
     size: tuple[int, int]
     is_signed: bool
+    is_owners: bool = False  # whoever asks may open the owner's page
 
     def url(self, name: str) -> str | None:
         return self.media.url(name) if name in self.video.published else None
@@ -62,6 +63,7 @@ class Viewing:
             media=media,
             size=self._size(video),
             is_signed=signed,
+            is_owners=_may_see(request, video),
         )
 
     def listed(self, video_id: str, urls: Urls) -> Shown:
@@ -104,6 +106,7 @@ def public_facts(shown: Shown, urls: Urls) -> dict[str, Any]:
         "dash_url": shown.url("manifest.mpd"),
         "poster_url": shown.url("poster.jpg"),
         "storyboard_url": shown.url("storyboard.vtt"),
+        "details_url": f"{urls.public}/videos/{video.id}" if shown.is_owners else None,
         "watch_url": urls.watch(video.id),
         "embed_url": urls.embed(video.id),
         "chapters": [

@@ -32,6 +32,8 @@ keepShowing((video) => {
   document.title = `${video.title} – ${say("product")}`;
   $("title").textContent = video.title;
   $("facts-line").textContent = [video.duration_seconds && clock(video.duration_seconds), ago(video.created_at_ms)].filter(Boolean).join(" · ");
+  $("details").hidden = !video.details_url;
+  if (video.details_url) $("details").href = video.details_url;
   $("growing").hidden = video.state !== "playable";
   $("growing").textContent = say("watch.growing", { percent: percent(video.progress) });
   player.show(video);
