@@ -25,6 +25,7 @@ class VideoRendition:
     init_name: str
     segments: tuple[Segment, ...]
     key_inits: tuple[str, ...] = ()
+    video_range: str = "SDR"  # or PQ or HLG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class Presentation:
     video: tuple[VideoRendition, ...]  # lowest first
     audio: tuple[AudioRendition, ...] = ()
     subtitles: tuple[SubtitleRendition, ...] = ()
+    captions: tuple[str, ...] = ()  # closed ones inside the pictures: CC1 to CC4, SERVICE1 to SERVICE63
     storyboard: Storyboard | None = None
     protection: Protection | None = None  # of video and audio; None: they are clear
     complete: bool

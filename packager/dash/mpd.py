@@ -8,7 +8,7 @@ static.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from math import gcd
@@ -29,6 +29,8 @@ ROLE = "urn:mpeg:dash:role:2011"
 CHANNELS = "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"
 PURPOSE = "urn:tva:metadata:cs:AudioPurposeCS:2007"
 UTC_DIRECT = "urn:mpeg:dash:utc:direct:2014"
+CEA_608 = "urn:scte:dash:cc:cea-608:2015"
+CEA_708 = "urn:scte:dash:cc:cea-708:2015"
 THUMBNAIL_TILE = "http://dashif.org/guidelines/thumbnail_tile"
 
 FIRST_SUBTITLES_ID = 50
@@ -173,6 +175,8 @@ def _video_set(presentation: Presentation, rates: Mapping[str, BitRates], lines:
     )
     if presentation.protection is not None:
         element.extend(content_protection(presentation.protection))
+    for scheme, channels in _captions(presentation.captions):
+        ET.SubElement(element, "Accessibility", {"schemeIdUri": scheme, "value": channels})
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main"})
     for rendition in presentation.video:
         own = {
@@ -183,6 +187,16 @@ def _video_set(presentation: Presentation, rates: Mapping[str, BitRates], lines:
         }
         element.append(_representation(rendition, own, rates[rendition.name], lines.get(rendition.name)))
     return element
+
+
+def _captions(channels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Closed captions inside the pictures (ANSI/SCTE 214-1, 7.2). 608 names channels, 708 numbers services."""
+    old = [channel for channel in channels if channel.startswith("CC")]
+    services = [channel.removeprefix("SERVICE") for channel in channels if channel.startswith("SERVICE")]
+    if old:
+        yield CEA_608, ";".join(old)
+    if services:
+        yield CEA_708, ";".join(f"{number}=lang:und" for number in services)
 
 
 def _audio_set(

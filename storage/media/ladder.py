@@ -135,6 +135,7 @@ class EncodePlan:
     audio_frames: int = 0
     encryption: Encryption = Encryption.NONE
     subtitles: tuple[SubtitleRendition, ...] = ()
+    captions: tuple[str, ...] = ()  # closed ones that go along inside the pictures, by channel
 
     @property
     def duration(self) -> Fraction:

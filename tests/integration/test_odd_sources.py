@@ -94,11 +94,13 @@ def test_hdr_is_mapped_into_the_range_that_screens_show(
     assert [abs(level - wanted) < 10 for level, wanted in zip(levels, expected, strict=True)] == [True] * 3
 
 
-@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"], ids=["HDR10", "HLG"])
 @pytest.mark.parametrize(
-    ("chroma", "strongest"),
-    [((490, 570), 0), ((460, 460), 1), ((570, 500), 2)],
-    ids=["red", "green", "blue"],
+    ("transfer", "chroma", "strongest"),
+    [
+        pytest.param("smpte2084", (490, 570), 0, id="red in HDR10"),
+        pytest.param("arib-std-b67", (460, 460), 1, id="green in HLG"),
+        pytest.param("arib-std-b67", (570, 500), 2, id="blue in HLG"),
+    ],
 )
 def test_hdr_colours_keep_their_hue_and_are_neither_pale_nor_clipped(
     transfer: str, chroma: tuple[int, int], strongest: int, make: Callable[..., Path], tools: Tools

@@ -30,6 +30,7 @@ def plan_encode(source: Source, policy: Policy) -> EncodePlan:
         audio_pieces=plan_audio_pieces(total, ladder, policy.chunks) if audio else (),
         audio_frames=total_audio_frames(total, ladder) if audio else 0,
         subtitles=plan_subtitles(source.subtitles) if source.video else (),
+        captions=source.video.captions if source.video else (),
     )
 
 

@@ -86,6 +86,7 @@ def plan_publication(asset: Asset, policy: PublicationPolicy, keys: tuple[KeyFac
         if plan.encryption is not Encryption.NONE
         else None,
         subtitles=_subtitles(asset) if complete else (),
+        captions=plan.captions,
         complete=complete,
         target_duration_s=target_duration_s(plan),
         segment_duration=plan.ladder.segment_seconds,

@@ -6,7 +6,9 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
 
+from .captions import channels_in
 from .describing import describe_first
 from .reading import all_packets
 from .walk import Walk
@@ -34,7 +36,7 @@ def sample(
     for track in wanted:
         stream = container.streams[track["index"]]
         stream.codec_context.thread_count = 2
-        track["sample"] = {"frames": 0, "errors": 0, "times": [], "interlaced": 0, "matrix": None}
+        track["sample"] = {"frames": 0, "errors": 0, "times": [], "interlaced": 0, "matrix": None, "captions": []}
     walks = _decode_some(container, wanted, at_least_packets)
     for track in tracks:
         if track["type"] == "video" and track["index"] in walks:
@@ -94,3 +96,6 @@ def _decode(stream: Any, packet: av.Packet[Any] | None, track: dict[str, Any]) -
             found["times"].append(frame.pts)
         if track["type"] == "video":
             found["interlaced"] += frame.interlaced_frame
+            data = frame.side_data.get(SideData.A53_CC)
+            if data is not None:
+                found["captions"] = sorted({*found["captions"], *channels_in(bytes(data))})

@@ -55,6 +55,7 @@ def video_track(track: Report, timing: Timing) -> VideoTrack:
         color_range=RANGES.get(track["range"]),
         field_order=_field_order(track),
         bit_rate_bps=track["bit_rate"] or None,
+        captions=tuple(track["sample"].get("captions", ())),
     )
 
 
