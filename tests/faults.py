@@ -97,8 +97,8 @@ class FaultProxy:
     def _pass(self, source: socket.socket, sink: socket.socket, asking: bool) -> None:
         passed = 0
         cut = False
-        source.settimeout(None)
         try:
+            source.settimeout(None)
             while data := source.recv(65536):
                 while self.fault is Fault.SILENT and not self._ended:
                     time.sleep(0.02)
