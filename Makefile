@@ -87,6 +87,12 @@ bench-queue: $(STAMPS)/dev node_modules/.all ## Claims per second with 100,000 j
 bench: $(STAMPS)/dev node_modules/.all ## Measure; absolute figures, for docs/benchmarks.md
 	@$(PY) -m tests.bench
 
+bench-upload: $(STAMPS)/dev setup ## Bytes coming in: ours, @tus/server and raw writes, to disk and SeaweedFS; ARGS='--flat 10240'
+	@$(PY) -m tests.bench.upload $(ARGS)
+
+fuzz-api: $(STAMPS)/dev ## schemathesis against tus's description and our own; EXAMPLES=number
+	@LADDER_TEST_EXAMPLES=$(or $(EXAMPLES),200) $(PY) -m pytest -q tests/integration/test_described_api.py
+
 bench-origin: $(STAMPS)/dev ## The origin against nginx with sendfile, on one core and the same files
 	@infra/dev/apt-install nginx-light wrk
 	@$(PY) -m tests.bench.origin

@@ -46,4 +46,6 @@ async def _finished(call: Callable[[], R], limiter: anyio.CapacityLimiter) -> R:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
         await asyncio.wait({running})
+        if not running.cancelled():
+            running.exception()  # nobody is there to hear of it
         raise
