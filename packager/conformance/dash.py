@@ -10,7 +10,7 @@ from packager.conformance.findings import Judge
 from packager.conformance.measured import MeasuredInit
 from packager.conformance.mpds import AdaptationSet, Mpd, Period, Representation, duration_seconds
 from packager.conformance.rates import underruns
-from packager.conformance.subject import Subject, Track
+from packager.conformance.subject import Subject, Track, TrackPiece
 
 _TILE = "thumbnail_tile"
 _LARGEST = 2**53
@@ -25,6 +25,33 @@ def judge_dash(subject: Subject, judge: Judge) -> None:
         _attributes(mpd, judge)
         for number, period in enumerate(mpd.periods):
             _period(subject, mpd, number, period, judge)
+
+
+def _is_trick(each: AdaptationSet) -> bool:
+    return any(representation.trick_of is not None for representation in each.representations)
+
+
+def _trick_sets(subject: Subject, mpd: Mpd, number: int, period: Period, judge: Judge) -> None:
+    ids = {each.attributes.get("id") for each in period.sets if not _is_trick(each)}
+    for each in period.sets:
+        for representation in each.representations:
+            if representation.trick_of is None:
+                continue
+            where = f"{mpd.url}#{representation.id}"
+            named = set(representation.trick_of.split())
+            judge.expect(named <= ids, "dash-trick-main", where, f"It is of {representation.trick_of}.")
+            track = subject.trick_tracks.get((mpd.url, number, representation.id))
+            wrong = [piece.url for piece in track.pieces if not _is_picture(piece)] if track is not None else []
+            detail = f"{len(wrong)} are not one keyframe, such as one of {wrong[0]}." if wrong else ""
+            judge.expect(not wrong, "dash-trick-pictures", where, detail)
+
+
+def _is_picture(piece: TrackPiece) -> bool:
+    measured = piece.measured
+    if measured is None or measured.problem is not None or len(measured.fragments) != 1:
+        return False
+    (fragment,) = measured.fragments
+    return fragment.samples == 1 and fragment.starts_with_sync and fragment.outside == 0
 
 
 def _attributes(mpd: Mpd, judge: Judge) -> None:
@@ -58,7 +85,7 @@ def _period(subject: Subject, mpd: Mpd, number: int, period: Period, judge: Judg
     ids = [representation.id for each in period.sets for representation in each.representations]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     judge.expect(not twice, "dash-unique-ids", mpd.url, f"{', '.join(twice)} stands more than once.")
-    kinds = [each.kind for each in period.sets]
+    kinds = [each.kind for each in period.sets if not _is_trick(each)]
     for each in period.sets:
         where = f"{mpd.url}, {each.name}"
         _set(each, where, several=kinds.count(each.kind) > 1, judge=judge)
@@ -72,6 +99,7 @@ def _period(subject: Subject, mpd: Mpd, number: int, period: Period, judge: Judg
         for representation, track in tracks:
             _representation(mpd, period, representation, track, judge)
         _alignment(each, [track for _, track in tracks if track is not None], where, judge)
+    _trick_sets(subject, mpd, number, period, judge)
     _ends(mpd, period, [subject.dash_tracks.get((mpd.url, number, name)) for name in ids], judge)
 
 

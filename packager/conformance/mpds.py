@@ -13,6 +13,7 @@ from packager.conformance.library import Span
 
 _NAMESPACE = "{urn:mpeg:dash:schema:mpd:2011}"
 _CENC = "{urn:mpeg:cenc:2013}"
+_TRICK_MODE = "http://dashif.org/guidelines/trickmode"
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -69,6 +70,12 @@ class Representation:
     @property
     def id(self) -> str:
         return self.attributes.get("id", "?")
+
+    @property
+    def trick_of(self) -> str | None:
+        """The id of the set whose pictures for winding these are; None: they are none."""
+        found = (one.value for one in self.descriptors if one.scheme == _TRICK_MODE)
+        return next(found, None)
 
     @property
     def kind(self) -> str:

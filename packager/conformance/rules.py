@@ -20,6 +20,7 @@ _MPD = "there is no MPD"
 _DYNAMIC = "there is no dynamic MPD"
 _STATIC = "there is no static MPD"
 _IMAGES = "there are no image tiles in an MPD"
+_TRICK = "there are no pictures for winding in an MPD"
 _ENCRYPTED = "nothing is encrypted"
 _CBCS = "nothing is encrypted with cbcs"
 _KEYS = "no playlist names a key"
@@ -153,6 +154,8 @@ _DASH = (
     _must("dash-content-protection", "23009-1 5.8.4.1", "Encrypted sets have ContentProtection mp4protection with the default key id, equal to the track's.", "Add ContentProtection with cenc:default_KID of tenc.", _ENCRYPTED),
     _should("dash-image-tiles", "DASH-IF IOP 6.2.6", "Image sets state contentType and the grid of their tiles.", "Add contentType=\"image\" and EssentialProperty thumbnail_tile with \"WxH\".", _IMAGES),
     _should("dash-image-cover", "DASH-IF IOP 6.2.6", "Tiles cover the whole film.", "Make the missing tiles.", _IMAGES),
+    _must("dash-trick-main", "DASH-IF IOP 3.2.9", "Pictures for winding name the set that they are of.", "Write its id as the value of the EssentialProperty.", _TRICK),
+    _must("dash-trick-pictures", "DASH-IF IOP 3.2.9", "Each is exactly one keyframe, in a range that is a whole fragment.", "Make keyframes fragments of their own.", _TRICK),
     _must("dash-text-segments", "DASH-IF IOP", "Text is one whole file, or wvtt or stpp in MP4, never segments of raw WebVTT: dash.js would not start.", "Name one whole .vtt in BaseURL.", "there is no text in an MPD"),
 )  # fmt: skip
 

@@ -123,6 +123,8 @@ class Subject:
     mpds: list[Mpd] = field(default_factory=list)
     dash_tracks: dict[tuple[str, int, str], Track] = field(default_factory=dict)
     """By MPD, number of the period and representation id."""
+    trick_tracks: dict[tuple[str, int, str], Track] = field(default_factory=dict)
+    """Pictures for winding, which are not played like others; by the same."""
     files: dict[str, Fetched] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     range_status: int | None = None
@@ -274,7 +276,8 @@ class _Reader:
             )
             for reference in references
         )
-        self.subject.dash_tracks[mpd.url, period, representation.id] = Track(
+        tracks = self.subject.dash_tracks if representation.trick_of is None else self.subject.trick_tracks
+        tracks[mpd.url, period, representation.id] = Track(
             where=where, init_url=representation.init[0] if representation.init else None, init=init, pieces=pieces
         )
 

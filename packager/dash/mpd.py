@@ -15,8 +15,8 @@ from math import gcd
 from typing import Protocol
 from xml.etree import ElementTree as ET
 
-from packager.bit_rates import BitRates, measure_renditions
-from packager.dash.segment_timeline import segment_list
+from packager.bit_rates import BitRates, measure_iframes, measure_renditions
+from packager.dash.segment_timeline import iframe_list, segment_list
 from packager.dash.xml import render_xml
 from packager.encryption import NAMESPACES, content_protection
 from packager.presentation import AudioRendition, Presentation, Storyboard, SubtitleRendition, VideoRendition
@@ -33,6 +33,10 @@ CEA_608 = "urn:scte:dash:cc:cea-608:2015"
 CEA_708 = "urn:scte:dash:cc:cea-708:2015"
 THUMBNAIL_TILE = "http://dashif.org/guidelines/thumbnail_tile"
 
+TRICK_MODE = "http://dashif.org/guidelines/trickmode"
+
+TRICK_SET_ID = 40
+MAX_PLAYOUT_RATE = 32
 FIRST_SUBTITLES_ID = 50
 
 CLOCK_MARGIN = timedelta(days=1)
@@ -70,6 +74,8 @@ def render_mpd(
     period = ET.SubElement(root, "Period", {"id": "0", "start": "PT0S"})
     if presentation.video:
         period.append(_video_set(presentation, rates, lines))
+        if presentation.complete:
+            period.append(_trick_set(presentation))
     for index, rendition in enumerate(presentation.audio, start=1):
         period.append(_audio_set(presentation, rendition, index, rates, lines.get(rendition.name)))
     for index, subtitles in enumerate(presentation.subtitles, start=FIRST_SUBTITLES_ID):
@@ -197,6 +203,48 @@ def _captions(channels: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield CEA_608, ";".join(old)
     if services:
         yield CEA_708, ";".join(f"{number}=lang:und" for number in services)
+
+
+def _trick_set(presentation: Presentation) -> ET.Element:
+    """Pictures for winding (DASH-IF IOP section 3.2.9): the lowest rung's I-frames, as byte ranges of the segments that are
+    there, each shown until the next one. One rung is enough for what is seen for a moment, and an MPD names every one."""
+    rendition = presentation.video[0]
+    element = ET.Element(
+        "AdaptationSet",
+        {
+            "id": str(TRICK_SET_ID),
+            "contentType": "video",
+            "mimeType": "video/mp4",
+            "segmentAlignment": "true",
+            "startWithSAP": "1",
+        },
+    )
+    if presentation.protection is not None:
+        element.extend(content_protection(presentation.protection))
+    ET.SubElement(element, "EssentialProperty", {"schemeIdUri": TRICK_MODE, "value": "0"})  # the set that it is of
+    rates = measure_iframes(
+        rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s
+    )
+    own = {
+        "id": f"{rendition.name}-trick",
+        "codecs": rendition.codecs,
+        "bandwidth": str(max(1, rates.peak_bps)),
+        "width": str(rendition.width),
+        "height": str(rendition.height),
+        "frameRate": rate_text(1 / _iframe_seconds(rendition)),
+        "sar": "1:1",
+        "maxPlayoutRate": str(MAX_PLAYOUT_RATE),
+        "codingDependency": "false",
+    }
+    representation = ET.SubElement(element, "Representation", own)
+    ET.SubElement(representation, "BaseURL").text = f"{rendition.name}/"
+    representation.append(iframe_list(rendition.segments, timescale=rendition.timescale, init_name=rendition.init_name))
+    return element
+
+
+def _iframe_seconds(rendition: VideoRendition) -> Fraction:
+    """How long a picture of the trick-mode set is shown: all but the last are alike."""
+    return Fraction(rendition.segments[0].iframes[0].duration_ticks, rendition.timescale)
 
 
 def _audio_set(

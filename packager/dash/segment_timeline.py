@@ -34,6 +34,22 @@ def segment_list(
     return element
 
 
+def iframe_list(segments: Sequence[Segment], *, timescale: int, init_name: str) -> ET.Element:
+    """A SegmentList of the I-frames of ``segments``: byte ranges, each until the next one's time."""
+    pictures = [(segment.name, iframe) for segment in segments for iframe in segment.iframes]
+    element = ET.Element("SegmentList", {"timescale": str(timescale)})
+    ET.SubElement(element, "Initialization", {"sourceURL": init_name})
+    timeline = ET.SubElement(element, "SegmentTimeline")
+    for _, first in pictures[:1]:
+        ET.SubElement(timeline, "S", {"t": str(segments[0].start_ticks), "d": str(first.duration_ticks)})
+    timeline.append(Written(time_run([iframe.duration_ticks for _, iframe in pictures[1:]])))
+    # Names hold nothing that XML would take for its own, and so do numbers; both attributes of an element in one.
+    spans = [f'{name}" mediaRange="{one.offset}-{one.offset + one.size - 1}' for name, one in pictures]
+    before, after = f'{_NAMES_MARGIN}<SegmentURL media="', '" />'
+    element.append(Written(before + f"{after}\n{before}".join(spans) + after if spans else ""))
+    return element
+
+
 def time_run(lengths: Sequence[int]) -> str:
     """One S a segment, never repeated with ``r``: dash.js (5.2) pairs SegmentURLs with S elements, not with segments, so
     a run of ten under one S plays its first segment ten times."""

@@ -17,6 +17,7 @@ from packager.presentation import AudioRendition, Presentation, SubtitleRenditio
 AUDIO_GROUP = "audio"
 SURROUND_GROUP = "surround"
 SUBTITLES_GROUP = "subtitles"
+CAPTIONS_GROUP = "captions"
 # Apple 4.5: subtitles for the deaf have both.
 FOR_DEAF = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 FIRST_VARIANT_BPS = 2_000_000
@@ -74,6 +75,26 @@ class SubtitlesMedia:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionsMedia:
+    """EXT-X-MEDIA of closed captions inside the pictures. Nobody says in which language they are."""
+
+    name: str
+    channel: str
+
+    def lines(self) -> Iterable[str]:
+        attributes = {
+            "TYPE": "CLOSED-CAPTIONS",
+            "GROUP-ID": quoted(CAPTIONS_GROUP),
+            "NAME": quoted(self.name),
+            "LANGUAGE": quoted("und"),  # Apple 8.10 wants one of all that are not video
+            "DEFAULT": yes_no(False),
+            "AUTOSELECT": yes_no(True),
+            "INSTREAM-ID": quoted(self.channel),
+        }
+        yield f"#EXT-X-MEDIA:{attribute_list(attributes)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """EXT-X-STREAM-INF and its URI. Without ``size`` and ``frame_rate`` it is audio only."""
 
@@ -82,8 +103,11 @@ class Variant:
     uri: str
     size: tuple[int, int] | None = None
     frame_rate: Fraction | None = None
+    score: Fraction | None = None
+    video_range: str | None = None
     audio_group: str | None = None
     subtitles_group: str | None = None
+    captions_group: str | None = None
 
     def lines(self) -> Iterable[str]:
         attributes: dict[str, str | int | None] = {
@@ -92,10 +116,12 @@ class Variant:
             "CODECS": quoted(",".join(self.codecs)),
             "RESOLUTION": resolution(*self.size) if self.size else None,
             "FRAME-RATE": decimal(self.frame_rate, 3) if self.frame_rate else None,
+            "VIDEO-RANGE": self.video_range,
+            "SCORE": decimal(self.score, 1) if self.score is not None else None,
             "AUDIO": quoted(self.audio_group) if self.audio_group else None,
             "SUBTITLES": quoted(self.subtitles_group) if self.subtitles_group else None,
-            # Said, so that players neither scan the pictures for captions nor offer them.
-            "CLOSED-CAPTIONS": "NONE" if self.size else None,
+            # Said also where there are none, so that players neither scan the pictures for captions nor offer them.
+            "CLOSED-CAPTIONS": (quoted(self.captions_group) if self.captions_group else "NONE") if self.size else None,
         }
         yield f"#EXT-X-STREAM-INF:{attribute_list(attributes)}"
         yield self.uri
@@ -109,6 +135,7 @@ class IFrameVariant:
     codecs: str
     size: tuple[int, int]
     uri: str
+    video_range: str | None = None
 
     def lines(self) -> Iterable[str]:
         attributes: dict[str, str | int | None] = {
@@ -116,6 +143,7 @@ class IFrameVariant:
             "AVERAGE-BANDWIDTH": self.bit_rates.average_bps,
             "CODECS": quoted(self.codecs),
             "RESOLUTION": resolution(*self.size),
+            "VIDEO-RANGE": self.video_range,
             "URI": quoted(self.uri),
         }
         yield f"#EXT-X-I-FRAME-STREAM-INF:{attribute_list(attributes)}"
@@ -125,6 +153,7 @@ class IFrameVariant:
 class MultivariantPlaylist:
     audio: tuple[AudioMedia, ...]
     subtitles: tuple[SubtitlesMedia, ...] = ()
+    captions: tuple[CaptionsMedia, ...] = ()
     variants: tuple[Variant, ...]
     iframe_variants: tuple[IFrameVariant, ...]
     images: ImageVariant | None = None
@@ -136,6 +165,7 @@ class MultivariantPlaylist:
         yield from self.keys
         yield from self.audio
         yield from self.subtitles
+        yield from self.captions
         yield from self.variants
         yield from self.iframe_variants
         if self.images is not None:
@@ -172,6 +202,7 @@ def multivariant_playlist(
             if grouped
         ),
         subtitles=_subtitles_group(presentation.subtitles),
+        captions=tuple(CaptionsMedia(name=f"Captions {channel}", channel=channel) for channel in presentation.captions),
         variants=first_variant_first(variants),
         iframe_variants=tuple(
             _iframe_variant(rendition, presentation, (iframe_rates or {}).get(rendition.name))
@@ -239,10 +270,14 @@ def _variants_with(
             uri=f"{rendition.name}/media.m3u8",
             size=(rendition.width, rendition.height),
             frame_rate=rendition.frame_rate,
+            # The size of the picture says more than surround sound does.
+            score=Fraction(rank) + (Fraction(1, 2) if group == SURROUND_GROUP else 0),
+            video_range=rendition.video_range,
             audio_group=group if members else None,
             subtitles_group=SUBTITLES_GROUP if presentation.subtitles else None,
+            captions_group=CAPTIONS_GROUP if presentation.captions else None,
         )
-        for rendition in presentation.video
+        for rank, rendition in enumerate(presentation.video, start=1)
     ]
 
 
@@ -315,4 +350,5 @@ def _iframe_variant(rendition: VideoRendition, presentation: Presentation, rates
         codecs=rendition.codecs,
         size=(rendition.width, rendition.height),
         uri=f"{rendition.name}/iframes.m3u8",
+        video_range=rendition.video_range,
     )

@@ -96,12 +96,12 @@ storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90
 #EXT-X-VERSION:6
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="English",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="audio-en/media.m3u8"
-#EXT-X-STREAM-INF:BANDWIDTH=627882,AVERAGE-BANDWIDTH=627878,CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO="audio",CLOSED-CAPTIONS=NONE
+#EXT-X-STREAM-INF:BANDWIDTH=627882,AVERAGE-BANDWIDTH=627878,CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=640x360,FRAME-RATE=25.000,VIDEO-RANGE=SDR,SCORE=1.0,AUDIO="audio",CLOSED-CAPTIONS=NONE
 360p/media.m3u8
-#EXT-X-STREAM-INF:BANDWIDTH=4127882,AVERAGE-BANDWIDTH=4127878,CODECS="avc1.640028,mp4a.40.2",RESOLUTION=1920x1080,FRAME-RATE=25.000,AUDIO="audio",CLOSED-CAPTIONS=NONE
+#EXT-X-STREAM-INF:BANDWIDTH=4127882,AVERAGE-BANDWIDTH=4127878,CODECS="avc1.640028,mp4a.40.2",RESOLUTION=1920x1080,FRAME-RATE=25.000,VIDEO-RANGE=SDR,SCORE=2.0,AUDIO="audio",CLOSED-CAPTIONS=NONE
 1080p/media.m3u8
-#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=13337,AVERAGE-BANDWIDTH=9234,CODECS="avc1.64001e",RESOLUTION=640x360,URI="360p/iframes.m3u8"
-#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=13337,AVERAGE-BANDWIDTH=9234,CODECS="avc1.640028",RESOLUTION=1920x1080,URI="1080p/iframes.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=13337,AVERAGE-BANDWIDTH=9234,CODECS="avc1.64001e",RESOLUTION=640x360,VIDEO-RANGE=SDR,URI="360p/iframes.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=13337,AVERAGE-BANDWIDTH=9234,CODECS="avc1.640028",RESOLUTION=1920x1080,VIDEO-RANGE=SDR,URI="1080p/iframes.m3u8"
 #EXT-X-IMAGE-STREAM-INF:BANDWIDTH=9000,RESOLUTION=160x90,CODECS="jpeg",URI="storyboard.m3u8"
 """,
     "manifest.mpd": """\
@@ -136,6 +136,29 @@ storyboard/1-aabbccddeeff.jpg#xywh=0,0,160,90
           <SegmentURL media="0-000000000000.m4s" />
           <SegmentURL media="1-000000000001.m4s" />
           <SegmentURL media="2-000000000002.m4s" />
+        </SegmentList>
+      </Representation>
+    </AdaptationSet>
+    <AdaptationSet id="40" contentType="video" mimeType="video/mp4" segmentAlignment="true" startWithSAP="1">
+      <EssentialProperty schemeIdUri="http://dashif.org/guidelines/trickmode" value="0" />
+      <Representation id="360p-trick" codecs="avc1.64001e" bandwidth="13337" width="640" height="360" frameRate="1/2" sar="1:1" maxPlayoutRate="32" codingDependency="false">
+        <BaseURL>360p/</BaseURL>
+        <SegmentList timescale="12800">
+          <Initialization sourceURL="init-0123456789ab.mp4" />
+          <SegmentTimeline>
+            <S t="0" d="25600" />
+            <S d="25600" />
+            <S d="25600" />
+            <S d="25600" />
+            <S d="25600" />
+            <S d="5120" />
+          </SegmentTimeline>
+          <SegmentURL media="0-000000000000.m4s" mediaRange="24-2023" />
+          <SegmentURL media="0-000000000000.m4s" mediaRange="125024-127024" />
+          <SegmentURL media="1-000000000001.m4s" mediaRange="24-2023" />
+          <SegmentURL media="1-000000000001.m4s" mediaRange="125024-127024" />
+          <SegmentURL media="2-000000000002.m4s" mediaRange="24-2023" />
+          <SegmentURL media="2-000000000002.m4s" mediaRange="75025-77025" />
         </SegmentList>
       </Representation>
     </AdaptationSet>
@@ -210,9 +233,9 @@ GROWING = {
 #EXT-X-VERSION:6
 #EXT-X-INDEPENDENT-SEGMENTS
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="English",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,CHANNELS="2",URI="audio-en/media.m3u8"
-#EXT-X-STREAM-INF:BANDWIDTH=627877,AVERAGE-BANDWIDTH=627876,CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=640x360,FRAME-RATE=25.000,AUDIO="audio",CLOSED-CAPTIONS=NONE
+#EXT-X-STREAM-INF:BANDWIDTH=627877,AVERAGE-BANDWIDTH=627876,CODECS="avc1.64001e,mp4a.40.2",RESOLUTION=640x360,FRAME-RATE=25.000,VIDEO-RANGE=SDR,SCORE=1.0,AUDIO="audio",CLOSED-CAPTIONS=NONE
 360p/media.m3u8
-#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=8004,AVERAGE-BANDWIDTH=8002,CODECS="avc1.64001e",RESOLUTION=640x360,URI="360p/iframes.m3u8"
+#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=8004,AVERAGE-BANDWIDTH=8002,CODECS="avc1.64001e",RESOLUTION=640x360,VIDEO-RANGE=SDR,URI="360p/iframes.m3u8"
 """,
     "manifest.mpd": """\
 <?xml version='1.0' encoding='utf-8'?>

@@ -182,8 +182,8 @@ HLS: dict[str, Plant] = {
     "hls-frame-rate-match": sub(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=30.000"),
     "hls-max-frame-rate": sub(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=120.000"),
     "hls-iframe-attributes": sub(MASTER, "(I-FRAME-STREAM-INF:)", r"\1FRAME-RATE=0.5,"),
-    "hls-video-range": sub(MASTER, "RESOLUTION", "VIDEO-RANGE=PQ,RESOLUTION"),
-    "hls-sdr-fallback": sub(MASTER, "RESOLUTION", "VIDEO-RANGE=HLG,RESOLUTION", count=0),
+    "hls-video-range": sub(MASTER, "VIDEO-RANGE=SDR", "VIDEO-RANGE=PQ"),
+    "hls-sdr-fallback": sub(MASTER, "VIDEO-RANGE=SDR", "VIDEO-RANGE=HLG", count=0),
     "hls-two-variants": without_media("low"),
     "hls-two-at-top": sub(MASTER, r"(STREAM-INF:[^\n]*RESOLUTION=)640x360([^\n]*\nlow)", r"\g<1>320x180\2"),
     "hls-trick-variant": sub(MASTER, "FRAME-RATE=25.000", "FRAME-RATE=0.500"),
@@ -194,7 +194,7 @@ HLS: dict[str, Plant] = {
     ],
     "hls-first-variant": sub(MASTER, r":BANDWIDTH=[0-9]+", ":BANDWIDTH=60000000"),
     "hls-iframe-playlists": sub(MASTER, "#EXT-X-I-FRAME[^\n]*\n", "", count=0),
-    "hls-score": sub(MASTER, "(STREAM-INF:)", r"\1SCORE=1.0,"),
+    "hls-score": sub(MASTER, ",SCORE=1.0", ""),
     "hls-independent-segments": sub(MASTER, "#EXT-X-INDEPENDENT-SEGMENTS\n", ""),
     "hls-group-exists": sub(MASTER, 'AUDIO="audio"', 'AUDIO="sound"'),
     "hls-group-names": sub(MASTER, 'NAME="Fran[^"]*"', 'NAME="English"'),
@@ -339,6 +339,11 @@ SERVED: dict[str, dict[str, Callable[[Answer], Answer]]] = {
     "url-etag": {".mpd": without_header("etag")},
 }
 
+
+DASH |= {
+    "dash-trick-main": sub(MPD, 'guidelines/trickmode" value="0"', 'guidelines/trickmode" value="9"'),
+    "dash-trick-pictures": sub(MPD, '(mediaRange="24-[0-9]+)', r"\g<1>9"),
+}
 
 CBCS_FAULTS: dict[str, Plant] = {
     "cmaf-protection-info": patched("low", "init", swap(b"frma", b"free")),

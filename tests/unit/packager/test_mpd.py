@@ -99,7 +99,8 @@ def test_players_need_not_ask_a_third_party_for_the_time() -> None:
 def test_every_segment_has_an_s_of_its_own() -> None:
     for segments in mpd(a_presentation()).iterfind(".//d:AdaptationSet/d:Representation/d:SegmentList", NS):
         runs = segments.findall("d:SegmentTimeline/d:S", NS)
-        assert len(runs) == len(segments.findall("d:SegmentURL", NS)) == 3
+        pictures = segments.find("d:SegmentURL[@mediaRange]", NS) is not None
+        assert len(runs) == len(segments.findall("d:SegmentURL", NS)) == (6 if pictures else 3)
         assert all(run.get("r") is None for run in runs)
 
 
@@ -164,3 +165,20 @@ def test_durations_are_in_seconds_only(value: Fraction, text: str) -> None:
 def test_a_moment_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         time_text(datetime(2026, 1, 1))  # noqa: DTZ001 - the point of the test
+
+
+def test_pictures_for_winding_are_ranges_of_the_lowest_rungs_segments() -> None:
+    root = mpd(a_presentation())
+    (trick,) = (each for each in root.iterfind(".//d:AdaptationSet", NS) if each.get("id") == "40")
+    main = next(each for each in root.iterfind(".//d:AdaptationSet", NS) if each.get("id") == "0")
+    told = trick.find("d:EssentialProperty", NS)
+    assert told is not None
+    assert (told.get("schemeIdUri"), told.get("value")) == ("http://dashif.org/guidelines/trickmode", main.get("id"))
+    lowest = a_presentation().video[0]
+    ranges = [(one.get("media"), one.get("mediaRange")) for one in trick.iterfind(".//d:SegmentURL", NS)]
+    assert ranges == [
+        (segment.name, f"{one.offset}-{one.offset + one.size - 1}")
+        for segment in lowest.segments
+        for one in segment.iframes
+    ]
+    assert mpd(a_presentation(complete=False)).find(".//d:AdaptationSet[@id='40']", NS) is None
