@@ -2,7 +2,8 @@
 
 const KEY = "fishladder.watched";
 const MOST = 200;
-const [BEGINNING_S, END_S] = [8, 15];
+const BEGINNING_S = 8;
+const END = { seconds: 15, share: 0.1 }; // whichever is less
 
 function read(key, otherwise) {
   try {
@@ -27,7 +28,8 @@ export function rememberedPosition(id) {
 
 export function rememberPosition(id, at, duration) {
   const all = read(KEY, {});
-  if (at < BEGINNING_S || at > duration - END_S) delete all[id];
+  const end = Math.min(END.seconds, duration * END.share);
+  if (at < BEGINNING_S || at > duration - end) delete all[id];
   else all[id] = { at: Math.round(at), on: Date.now() };
   const latest = Object.entries(all).sort(([, a], [, b]) => b.on - a.on).slice(0, MOST);
   write(KEY, Object.fromEntries(latest));
