@@ -45,6 +45,10 @@ class NotMedia(UploadRefused):
     """This is not a video; the rest of it need not be sent."""
 
 
+class WrongFile(UploadRefused):
+    """This file is not the one that was announced: its digest is another."""
+
+
 class ImportRefused(Rejected):
     """Nothing can be imported from this address.
 

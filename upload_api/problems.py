@@ -33,6 +33,7 @@ from upload_api.errors import (
     UploadClosed,
     UploadRefused,
     WrongContentType,
+    WrongFile,
 )
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.UploadTerminated: 410,
     UploadRefused: 422,
     NotMedia: 422,
+    WrongFile: 422,
     ImportRefused: 422,
     errors.NotFoundOrConflict: 409,
     errors.NotFound: 404,

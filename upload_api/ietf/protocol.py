@@ -18,7 +18,7 @@ from storage.catalogue import Upload
 from storage.errors import InvalidRequest, OffsetMismatch, TooLarge
 from upload_api.errors import InconsistentLength, UnsupportedVersion, WrongContentType
 from upload_api.tus.checksums import Checksum, Promise
-from upload_api.tus.metadata import read_wishes
+from upload_api.tus.metadata import announced, read_wishes
 from upload_api.tus.protocol import Append, Creation, Fields, RequestFields, content_type
 
 INTEROP_VERSIONS = ("6", "7", "8")
@@ -36,8 +36,14 @@ PROBLEM_TYPES = {
 }
 
 # What scripts of other web origins may send and read, beside what tus lets them.
-REQUEST_FIELDS = ("Content-Digest", "Content-Disposition", "Upload-Complete", "Upload-Draft-Interop-Version")
-RESPONSE_FIELDS = ("Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Limit")
+REQUEST_FIELDS = (
+    "Content-Digest",
+    "Content-Disposition",
+    "Repr-Digest",
+    "Upload-Complete",
+    "Upload-Draft-Interop-Version",
+)
+RESPONSE_FIELDS = ("Repr-Digest", "Upload-Complete", "Upload-Draft-Interop-Version", "Upload-Limit")
 
 _INTEGER = re.compile(r"([0-9]{1,15})(?:;.*)?", re.ASCII)  # RFC 9651 section 3.3.1; parameters say nothing here
 _BOOLEAN = re.compile(r"\?([01])(?:;.*)?", re.ASCII)
@@ -76,6 +82,7 @@ def parse_opening(fields: RequestFields, query: str, max_bytes: int | None) -> O
         raise InconsistentLength(length=length_bytes)
     if max_bytes is not None and max(length_bytes or 0, body_bytes or 0) > max_bytes:
         raise TooLarge("This file is larger than what is accepted here.", max_bytes=max_bytes)
+    whole = _sha256(fields, "repr-digest")
     wanted = parse_qs(query)
     said = {
         "filename": filename_of(fields.get("content-disposition", "")),
@@ -87,7 +94,7 @@ def parse_opening(fields: RequestFields, query: str, max_bytes: int | None) -> O
     return Opening(
         creation=Creation(
             length_bytes=length_bytes,
-            metadata_raw=None,
+            metadata_raw=None if whole is None else announced(whole),
             wishes=read_wishes({name: value.encode("utf-8", "replace") for name, value in said.items() if value}),
             carries_body=False,
             body_bytes=None,
@@ -153,13 +160,17 @@ def _body_bytes(fields: RequestFields) -> int | None:
 
 def _promise(fields: RequestFields) -> Promise | None:
     """Of a Content-Digest (RFC 9530): of its algorithms we check SHA-256, and let others be."""
-    found = _DIGEST.search(fields.get("content-digest", ""))
-    if found is None:
-        return None
+    digest = _sha256(fields, "content-digest")
+    return None if digest is None else Promise(checksum=Checksum(algorithm="sha256", digest=digest))
+
+
+def _sha256(fields: RequestFields, name: str) -> bytes | None:
+    """Raises `InvalidRequest`."""
+    found = _DIGEST.search(fields.get(name, ""))
     try:
-        return Promise(checksum=Checksum(algorithm="sha256", digest=base64.b64decode(found[1], validate=True)))
+        return None if found is None else base64.b64decode(found[1], validate=True)
     except binascii.Error as error:
-        raise InvalidRequest("That is not a Content-Digest.") from error
+        raise InvalidRequest(f"That is not a {name.title()}.") from error
 
 
 def integer(fields: RequestFields, name: str) -> int | None:
@@ -204,6 +215,14 @@ def standing_fields(upload: Upload) -> Fields:
     """Offset and completeness. One that was refused is over too: «the server is uninterested in receiving the full
     representation»."""
     return complete_field(upload.state != "open"), ("Upload-Offset", str(upload.offset_bytes))
+
+
+def digest_fields(upload: Upload) -> Fields:
+    """Of the whole file, if it is known already: «The server SHOULD compute the representation digests […] once the upload
+    is complete»."""
+    if not upload.digest:
+        return ()
+    return (("Repr-Digest", f"sha-256=:{base64.b64encode(bytes.fromhex(upload.digest)).decode()}:"),)
 
 
 def length_fields(upload: Upload) -> Fields:

@@ -25,6 +25,7 @@ from upload_api.ietf.protocol import (
     check_length,
     check_version,
     complete_field,
+    digest_fields,
     length_fields,
     limit_field,
     parse_append,
@@ -177,7 +178,8 @@ class _Call:
         """What the whole file was answered with if it came in one request."""
         at = f"{self._urls.public}/api/v1/videos/{upload.video}"
         content = json.dumps({"video_id": upload.video, "video_url": at, "watch_url": self._urls.watch(upload.video)})
-        fields: Fields = (*standing_fields(upload), ("Content-Type", "application/json"), *video_fields(upload))
+        kind = ("Content-Type", "application/json")
+        fields: Fields = (*standing_fields(upload), *digest_fields(upload), kind, *video_fields(upload))
         if status == 201:
             fields = (*fields, ("Location", at))
         return Answer(status=status, fields=fields, body=content.encode())

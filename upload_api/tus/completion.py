@@ -12,7 +12,7 @@ from storage.ids import UploadId
 from storage.keys import tails_prefix
 from storage.lifecycle import VideoState
 from storage.media.ladder import RECIPE
-from upload_api.errors import NotMedia, SourceLost
+from upload_api.errors import SourceLost, UploadRefused
 from upload_api.ports import Ports, SourceStore
 from upload_api.tus.protocol import is_whole
 
@@ -109,9 +109,9 @@ def give_up_source(ports: Ports, upload: UploadId, error: SourceLost) -> None:
     drop_bytes(ports.blobs, lost)
 
 
-def refuse_source(ports: Ports, upload: UploadId, error: NotMedia) -> None:
-    """End an upload of what is no video; its offset stays on record for the client's next HEAD."""
-    ports.catalogue.refuse_upload(upload, "not_media", error.sentence)
+def refuse_source(ports: Ports, upload: UploadId, error: UploadRefused) -> None:
+    """End an upload of what is no video, or not the one announced; its offset stays on record for the client's next HEAD."""
+    ports.catalogue.refuse_upload(upload, str(error.fields.get("reason_code", error.code)), error.sentence)
     refused = ports.catalogue.upload(upload)
     log.info("upload_refused", video_id=refused.video, reason=error.sentence)
     drop_bytes(ports.blobs, refused)

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from storage.errors import InvalidRequest
 from storage.jobs import GRANTED_LANES, Lane
 from storage.media.encryption import Encryption
+from upload_api.errors import WrongFile
 
 MAX_METADATA_BYTES = 16 * 1024
 MAX_TITLE_CHARACTERS = 200
 MAX_FILENAME_CHARACTERS = 255
 MAX_FILETYPE_CHARACTERS = 100
+DIGEST_KEY = "repr-digest"
 UNTITLED = "Untitled"
 
 
@@ -44,6 +46,18 @@ def parse_metadata(raw: str) -> dict[str, bytes]:
         except (binascii.Error, UnicodeEncodeError) as error:
             raise InvalidRequest("A value in Upload-Metadata is not Base64.", key=key[:80]) from error
     return values
+
+
+def announced(digest: bytes) -> str:
+    """Metadata that says which file is to come: its SHA-256."""
+    return f"{DIGEST_KEY} {base64.b64encode(digest).decode()}"
+
+
+def check_file(raw: str | None, digest: str) -> None:
+    """Raises `WrongFile` if the metadata announced another file than the one with this SHA-256, in hexadecimal digits."""
+    promised = parse_metadata(raw or "").get(DIGEST_KEY)
+    if promised is not None and promised.hex() != digest:
+        raise WrongFile(reason_code="digest_mismatch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

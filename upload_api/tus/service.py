@@ -18,7 +18,7 @@ from storage.media.encryption import Encryption
 from upload_api.auth.granting import as_granted, facts_of_grant
 from upload_api.auth.principal import Principal
 from upload_api.drain import Drain
-from upload_api.errors import NotMedia, SourceLost, UploadClosed
+from upload_api.errors import NotMedia, SourceLost, UploadClosed, WrongFile
 from upload_api.metrics import Metrics
 from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
@@ -31,6 +31,7 @@ from upload_api.tus.concat import upload_id_of
 from upload_api.tus.hashing import Hashing, PassingFiles
 from upload_api.tus.joining import Joiner
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
+from upload_api.tus.metadata import check_file
 from upload_api.tus.parts import PartPolicy
 from upload_api.tus.protocol import (
     Admission,
@@ -292,7 +293,7 @@ class TusService:
     async def _hopeless_is_ended(self, upload_id: UploadId) -> AsyncIterator[None]:
         try:
             yield
-        except NotMedia as error:
+        except (NotMedia, WrongFile) as error:
             await self._threads.store(refuse_source, self._ports, upload_id, error)
             raise
         except SourceLost as error:
@@ -394,6 +395,7 @@ class TusService:
         if upload.state != "open" or not is_whole(upload):
             return upload
         if (digest := self._passing.digest(upload)) is not None:
+            check_file(upload.metadata_raw, digest)
             await self._threads.catalogue(self._ports.catalogue.set_upload_digest, upload.id, digest)
         if await self._threads.store(finish_source, self._ports, upload.id, hold.token):
             self._metrics.uploads.labels("completed").inc()

@@ -325,3 +325,33 @@ def test_no_header_turns_one_method_into_another(ports: Ports) -> None:
 )
 def test_names_of_files(disposition: str, name: str) -> None:
     assert filename_of(disposition) == name or not name
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_file_is_the_one_that_was_announced(ports: Ports, good: bool) -> None:
+    async def test() -> None:
+        app = small_app(ports)
+        digest = base64.b64encode(hashlib.sha256(FILM if good else b"other").digest()).decode()
+        url = (await create(app, FILM[:100], repr_digest=f"sha-256=:{digest}:")).fields["location"]
+        reply = await append(app, url, 100, FILM[100:], "?1")
+        assert reply.fields["upload-complete"] == "?1"
+        if good:
+            assert (reply.status, reply.fields["repr-digest"]) == (200, f"sha-256=:{digest}:")
+        else:
+            assert (reply.status, reply.problem["reason_code"]) == (422, "digest_mismatch")
+            assert list(ports.blobs.list("sources/")) == []
+
+    run(test())
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_tus_announces_a_file_in_its_metadata(ports: Ports, good: bool) -> None:
+    async def test() -> None:
+        app = small_app(ports)
+        digest = base64.b64encode(hashlib.sha256(FILM if good else b"other").digest()).decode()
+        fields = {"upload-length": str(len(FILM)), "upload-metadata": f"repr-digest {digest}"}
+        url = (await ask(app, "POST", "/files", fields)).fields["location"]
+        reply = await patch(app, url, 0, FILM)
+        assert reply.status == (204 if good else 422), reply
+
+    run(test())
