@@ -21,8 +21,7 @@ _STANDING = (State.REBUFFERING, State.WAITING)
 @dataclass(slots=True)
 class _Session:
     """``has_started``: how long that took is known; ``has_played``: it was said that it plays. ``told_durations``: the
-    player says itself how long it stalled, so that changes of its state need not; ``told_states``: it says when it stalls,
-    so that its requests need not."""
+    player says how long it stalled; ``told_states``: it says when it stands."""
 
     starting_ts_ms: int | None = None
     has_started: bool = False
@@ -85,40 +84,47 @@ class Sessions:
 
 
 def _startup(session: _Session, cmcd: Cmcd) -> int | None:
-    """How long it took to the first picture: as the player says, or from its changes of state."""
+    """How long it took to the first picture: from the player's changes of state, where it tells of its start, for players
+    mean different things by ``msd``; else as it says."""
     if session.has_started:
         return None
+    if cmcd.state is State.STARTING and session.starting_ts_ms is None:
+        session.starting_ts_ms = cmcd.ts_ms
+    if session.starting_ts_ms is not None:
+        if cmcd.state is not State.PLAYING or cmcd.ts_ms is None:
+            return None
+        session.has_started = True
+        return min(max(cmcd.ts_ms - session.starting_ts_ms, 0), _LONGEST_MS)
     if cmcd.msd_ms is not None and cmcd.msd_ms <= _LONGEST_MS:
         session.has_started = True
         return cmcd.msd_ms
-    if cmcd.state is State.STARTING and session.starting_ts_ms is None:
-        session.starting_ts_ms = cmcd.ts_ms
-    if cmcd.state is State.PLAYING and session.starting_ts_ms is not None and cmcd.ts_ms is not None:
-        session.has_started = True
-        return min(max(cmcd.ts_ms - session.starting_ts_ms, 0), _LONGEST_MS)
     return None
 
 
 def _stalls(session: _Session, cmcd: Cmcd) -> tuple[int, int]:
-    """How many stalls there were since the last report, and for how long."""
+    """How many stalls there were since the last report, and for how long: from the changes of state of a player that tells
+    when it stands, else from the durations that it tells, else from requests of a player that ran dry."""
+    if cmcd.state is not None and cmcd.ts_ms is not None:
+        session.told_states = session.told_states or cmcd.state in _STANDING
+        session.has_played = session.has_played or cmcd.state is State.PLAYING
+        if session.told_states:
+            return _stalls_of_states(session, cmcd.state, cmcd.ts_ms)
+    if session.told_states:
+        return 0, 0
     if cmcd.bsd_ms:
         session.told_durations = True
         return len(cmcd.bsd_ms), min(sum(cmcd.bsd_ms), _LONGEST_MS)
-    if session.told_durations:
-        return 0, 0
-    if cmcd.state is not None and cmcd.ts_ms is not None:
-        # What a player waits for before it ever played is its start.
-        session.told_states = True
-        session.has_played = session.has_played or cmcd.state is State.PLAYING
-        if not session.has_played:
-            return 0, 0
-        since = session.standing_since_ts_ms
-        session.standing_since_ts_ms = (since or cmcd.ts_ms) if cmcd.state in _STANDING else None
-        if since is not None and cmcd.state is State.PLAYING:
-            return 1, min(max(cmcd.ts_ms - since, 0), _LONGEST_MS)
-        return 0, 0
-    # Who tells of its states has told of this stall before.
-    return (0 if session.told_states else int(cmcd.starved)), 0
+    return int(cmcd.starved and not session.told_durations), 0
+
+
+def _stalls_of_states(session: _Session, state: State, ts_ms: int) -> tuple[int, int]:
+    if not session.has_played:
+        return 0, 0  # what a player waits for before it ever played is its start
+    since = session.standing_since_ts_ms
+    session.standing_since_ts_ms = (since or ts_ms) if state in _STANDING else None
+    if since is not None and state is State.PLAYING:
+        return 1, min(max(ts_ms - since, 0), _LONGEST_MS)
+    return 0, 0
 
 
 def _media(session: _Session, cmcd: Cmcd) -> tuple[int, int]:

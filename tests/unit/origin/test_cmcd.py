@@ -137,6 +137,26 @@ def test_a_stall_is_one_though_the_next_request_says_it_too() -> None:
     assert (play.startup_ms, play.stalls, play.stalled_ms) == (600, 1, 700)
 
 
+def test_changes_of_state_are_believed_before_durations() -> None:
+    """As dash.js tells it: of its start as of a stall, and of the delay as something else."""
+    play = heard(
+        'sid="x",e=ps,v=2,sta=s,ts=1000',
+        'sid="x",e=ps,v=2,sta=r,ts=1600,msd=2',
+        'sid="x",v=2,ot=v,d=4000,br=697,bsd=(378)',
+        'sid="x",e=ps,v=2,sta=p,ts=2000',
+        'sid="x",e=ps,v=2,sta=r,ts=6000',
+        'sid="x",e=ps,v=2,sta=p,ts=7900',
+        'sid="x",v=2,ot=a,d=4000,br=130,bs',
+        'sid="x",v=2,ot=v,d=4000,br=697,bsd=(1900)',
+    )
+    assert (play.startup_ms, play.stalls, play.stalled_ms) == (1000, 1, 1900)
+
+
+def test_durations_count_once_though_a_request_says_that_it_ran_dry() -> None:
+    play = heard('sid="x",v=2,ot=v,d=4000,br=697,bsd=(1900)', 'sid="x",v=2,ot=a,d=4000,br=130,bs')
+    assert (play.stalls, play.stalled_ms) == (1, 1900)
+
+
 def test_a_failure_is_one() -> None:
     assert heard('sid="x",v=2,e=e,ec="404"').failures == 1
 
