@@ -59,8 +59,8 @@ def node() -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    # Films that are encrypted change their keys after two segments.
-    env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES), "FISHLADDER_KEY_PERIOD_S": "8"}
+    # Films that are encrypted change their keys with every segment.
+    env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES), "FISHLADDER_KEY_PERIOD_S": "4"}
     with running_stack(tmp_path_factory.mktemp("state"), env=env) as running:
         yield running
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.film import FILM_FPS, FILM_FRAMES, FILM_SECONDS
+from tests.e2e.film import FILM_FPS, make_film
 from tests.e2e.player_page import PlayerPage
 from tests.e2e.published import PublishedVideo, until_settled
 from tests.e2e.stack import RunningStack
@@ -23,10 +23,15 @@ PLAYERS = [
 ]
 
 
+SECONDS = 6.0
+"""A segment and a half: the second has a key of its own."""
+
+
 @pytest.fixture(scope="module")
-def films(stack: RunningStack, film_file: Path) -> dict[str, PublishedVideo]:
+def films(stack: RunningStack, ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, PublishedVideo]:
+    file = make_film(ffmpeg, tmp_path_factory.mktemp("encrypted") / "film.mp4", seconds=SECONDS)
     videos = {
-        encryption: stack.upload(film_file, title=f"Film in {encryption}", encryption=encryption)
+        encryption: stack.upload(file, title=f"Film in {encryption}", encryption=encryption)
         for encryption in ("cbcs", "aes128")
     }
     made = {}
@@ -45,13 +50,13 @@ def test_player_decrypts_every_frame_over_a_change_of_keys(
     playlist = httpx.get(film.url("hls").replace("master.m3u8", "240p/media.m3u8")).text
     assert playlist.count("#EXT-X-KEY:") == 2
     page.load(player, film.url(kind), level=0)
-    page.play()
+    page.play(2)
     report = page.until_ended()
     assert report.errors == []
-    assert report.frames == FILM_FRAMES
+    assert report.frames == SECONDS * FILM_FPS
     ((start, end),) = report.buffered
     assert start == pytest.approx(0, abs=0.001)
-    assert end == pytest.approx(FILM_SECONDS, abs=1 / FILM_FPS)
+    assert end == pytest.approx(SECONDS, abs=1 / FILM_FPS)
 
 
 @pytest.mark.parametrize(("encryption", "player", "kind"), PLAYERS)
@@ -62,8 +67,8 @@ def test_player_seeks_over_the_change_of_keys_and_switches(
     heights = page.levels()
     page.play()
     page.until_time(0.3)
-    page.seek(FILM_SECONDS - 4)
-    page.until_time(FILM_SECONDS - 3.7)
+    page.seek(SECONDS - 1.5)
+    page.until_time(SECONDS - 1.2)
     page.seek(1)
     page.until_time(1.3)
     page.choose(len(heights) - 1)
@@ -75,8 +80,7 @@ def test_what_is_encrypted_does_not_play_without_its_keys(
 ) -> None:
     """The same segments, and no keys: nothing is shown."""
     page.block(f"{stack.origin}/**/keys**")
-    page.load("hls.js", films["aes128"].url("hls"), level=0)
-    page.play()
+    page.load("hls.js", films["aes128"].url("hls"), level=0)  # it fetches what it will play
     report = page.until(lambda seen: bool(seen.errors), "an error", ignores_errors=True)
     assert report.frames == 0
     assert any("key" in error.lower() for error in report.errors)
