@@ -1,6 +1,6 @@
 """How good our rungs look: VMAF and bit rate of each, the baseline of any later tuning.
 
-    python -m tests.bench.quality [--seconds 12] [FILM…]
+    python -m tests.bench.quality [--seconds 12] [--seams] [FILM…]
 
 Every rung is decoded, scaled to the film's own size (bicubic, as players do) and compared with it, frame by frame. The
 harmonic mean and the 5th percentile say what the mean hides: moments that look bad.
@@ -21,7 +21,18 @@ from infra.machine import cpu_count
 from tests.bench.encode import ROOT, planned
 from tests.bench.films import SAMPLE, ffmpeg, short_film
 from tests.bench.tables import render_table
+from tests.seams import seams_of
+from tests.shared import shared_folder
 from workers.ffmpeg.process import find_tools
+from workers.planning.policy import LadderPolicy
+
+SAMPLES = (
+    "bbb_1080p24_h264_aac51_30s.mp4",
+    "city_aerial_1080p_h264_12s.mp4",
+    "sintel_trailer_720p24_h264_aac_52s.mp4",
+    "joyrides_720p24_h264_aac_15s.mp4",
+    "roof_360p30_h264_baseline_aac_17s.mp4",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,15 +108,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("films", nargs="*", type=Path)
     parser.add_argument("--seconds", type=float, default=12)
+    parser.add_argument("--seams", action="store_true", help="PSNR around seams between chunks too, of the top rung")
     asked = parser.parse_args()
     if "libvmaf" not in find_tools().filters:
         raise SystemExit("This ffmpeg has no libvmaf. The one of the imageio-ffmpeg wheel has.")
     with tempfile.TemporaryDirectory(prefix="fishladder-bench-") as name:
-        films = asked.films or [SAMPLE if SAMPLE.exists() else short_film(Path(name))]
+        films = asked.films or samples() or [SAMPLE if SAMPLE.exists() else short_film(Path(name))]
         for number, film in enumerate(films):
             folder = Path(name) / str(number)
             folder.mkdir()
             print(f"{film.name}, the first {asked.seconds:g} s\n\n{table(film, asked.seconds, folder)}\n", flush=True)
+            if asked.seams:
+                print(f"{seams_table(folder)}\n", flush=True)
+
+
+def samples() -> list[Path]:
+    """Film, camera, trailer and phone, where the shared inputs are at hand."""
+    shared = shared_folder()
+    return [] if shared is None else [shared / "media" / name for name in SAMPLES]
+
+
+def seams_table(folder: Path) -> str:
+    """Of the clip that `table` left in ``folder``."""
+    seams = seams_of(folder / "clip.mp4", find_tools(), folder / "seams", LadderPolicy())
+    rows = [
+        (
+            f"{float(seam.at):.1f} s",
+            f"{seam.continuous_db:.2f} dB",
+            f"{seam.apart_db:.2f} dB",
+            f"{seam.loss_db:+.2f} dB",
+        )
+        for seam in seams
+    ]
+    return render_table(("seam", "one encode", "chunks", "lost"), rows)
 
 
 def table(film: Path, seconds: float, folder: Path) -> str:
