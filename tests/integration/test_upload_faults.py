@@ -83,26 +83,31 @@ class Client:
         self.content = (b"\x1a\x45\xdf\xa3" + self._chance.randbytes(size))[:size]
         self.promised = 0
         self.faults = 0
+        self._deadline = 0.0
 
     def upload(self) -> UploadId:
-        deadline = time.monotonic() + DEADLINE_S
+        self._deadline = time.monotonic() + DEADLINE_S
         name = self._created()
         while (offset := self._offset(name)) != len(self.content):
-            assert time.monotonic() < deadline, "the upload does not get on"
             with contextlib.suppress(httpx.TransportError, OSError):
                 self._send(name, offset)
         return UploadId(name)
 
+    def _again(self) -> bool:
+        assert time.monotonic() < self._deadline, "the upload does not get on"
+        return True
+
     def _created(self) -> str:
-        while True:
+        while self._again():
             with contextlib.suppress(httpx.TransportError):
                 size = {"Upload-Length": str(len(self.content))}
                 reply = httpx.post(f"{self._fleet.url}/files", headers=TUS | size, timeout=30)
                 if reply.status_code == 201:
-                    return reply.headers["Location"].rpartition("/")[2]
+                    return str(reply.headers["Location"]).rpartition("/")[2]
+        raise AssertionError
 
     def _offset(self, name: str) -> int:
-        while True:
+        while self._again():
             with contextlib.suppress(httpx.TransportError):
                 reply = httpx.head(f"{self._fleet.url}/files/{name}", headers=TUS, timeout=30)
                 if reply.status_code == 200:
@@ -111,6 +116,7 @@ class Client:
                     self.promised = offset
                     return offset
                 assert reply.status_code == 423, reply
+        raise AssertionError
 
     def _send(self, name: str, offset: int) -> None:
         rest = self.content[offset:]

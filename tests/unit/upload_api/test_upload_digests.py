@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import threading
 from collections.abc import Coroutine
@@ -221,3 +222,29 @@ def test_a_head_of_an_upload_that_is_gone_says_so_in_that_one_query(ports: Ports
         assert (await ask(app, "HEAD", "/files/nothing")).status == 404
 
     run(test())
+
+
+# --- threads ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_call_whose_caller_left_is_waited_for_and_its_error_is_nobodys() -> None:
+    ended, unheard = threading.Event(), []
+
+    def fails() -> None:
+        ended.set()
+        raise NotFound
+
+    async def test() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: unheard.append(context))
+        caller = asyncio.create_task(Threads(2).compute(fails))
+        await asyncio.sleep(0)
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert ended.is_set()
+        del caller
+        gc.collect()
+        await asyncio.sleep(0)
+
+    run(test())
+    assert unheard == []
