@@ -20,8 +20,8 @@ PLAYERS = [
     pytest.param("shaka-player", "hls", id="shaka-player-HLS"),
     pytest.param("shaka-player", "dash", id="shaka-player-DASH"),
 ]
-IN_SOURCE = "1\n00:00:00,200 --> 00:00:07,000\nA salmon leaps\n"
-UPLOADED = "1\n00:00:00,200 --> 00:00:07,000\nEin Lachs springt\n"
+IN_SOURCE = "1\n00:00:00,200 --> 00:00:14,000\nA salmon leaps\n"
+UPLOADED = "1\n00:00:00,200 --> 00:00:14,000\nEin Lachs springt\n"
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_subtitles_are_read_in_both_languages(
 ) -> None:
     page.load(player, captioned.url(kind))
     page.show_text("de")
-    page.play(0.25)
+    page.play(0.1)
     page.until_text("Ein Lachs springt")
     page.show_text("en")
     page.until_text("A salmon leaps")
