@@ -104,7 +104,8 @@ def test_keys_alone_are_enough(stack: RunningStack, film: PublishedVideo, browse
         it.go("/")
         expect(it.page.locator("#videos .card").first).to_be_visible(timeout=SOON_MS)
         press("/")
-        it.page.keyboard.type(film.facts["title"])
+        with it.page.expect_response(lambda reply: "text=" in reply.url):
+            it.page.keyboard.type(film.facts["title"])
         title = it.page.locator("#videos .card-title", has_text=film.facts["title"]).first
         for _ in range(30):
             press("Tab")

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, Page, ViewportSize
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 SCREENS: dict[str, ViewportSize] = {
     "laptop": {"width": 1280, "height": 800},
     "phone": {"width": 390, "height": 844},
 }
+
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 
 # A page that is left gives its event stream up: that is no failure.
 _GIVEN_UP = ("/api/v1/events", "/facts")
@@ -60,6 +63,7 @@ def opened(
 ) -> Iterator[Opened]:
     phone = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2} if screen == "phone" else {}
     made = browser.new_context(viewport=SCREENS[screen], color_scheme=scheme, **phone, **context)
+    made.set_default_timeout(PATIENCE_MS)
     page = made.new_page()
     it = Opened(page, base)
     page.on("pageerror", lambda error: it.wrong.append(str(error)))
