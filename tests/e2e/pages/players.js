@@ -32,13 +32,23 @@ const byHeight = (a, b) => a.height - b.height;
 const session = new URLSearchParams(location.search).get("session");
 const events = new URLSearchParams(location.search).get("events");
 const version = events ? 2 : 1;
+const keys = ["v", "sid", "cid", "e", "ts", "sn", "sta", "msd", "bsd", "pt", "ec"];
 const eventTargets = events
-  ? [{ enabled: true, version: 2, useHeaders: false, url: events, events: ["ps", "e", "t"], interval: 1 }]
+  ? [{ enabled: true, version: 2, useHeaders: false, url: events, events: ["ps", "e", "t"], interval: 1,
+    includeKeys: keys, enabledKeys: keys }]
   : [];
+
+// An impatient player tries once more, and then looks elsewhere; by default it would try for half a minute.
+function retries() {
+  if (!new URLSearchParams(location.search).has("impatient")) return {};
+  const fragLoadPolicy = structuredClone(Hls.DefaultConfig.fragLoadPolicy);
+  fragLoadPolicy.default.errorRetry.maxNumRetry = 1;
+  return { fragLoadPolicy };
+}
 
 function hlsPlayer() {
   const cmcd = session ? { cmcd: { sessionId: session, contentId: "film", useHeaders: false, version, eventTargets } } : {};
-  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd });
+  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd, ...retries() });
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal || data.details !== "bufferStalledError") seen.errors.push(`hls.js: ${data.details} fatal=${data.fatal}`);
   });
