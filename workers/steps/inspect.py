@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from storage.content_keys import SealedKey
-from storage.errors import DamagedSource, KeyUnavailable, Rejected, UnsupportedSource
+from storage.errors import DamagedSource, KeyUnavailable, Rejected, ToolFailed, UnsupportedSource
 from storage.jobs import Inspected
 from storage.media.codecs import DECODERS
 from storage.media.encryption import Encryption
@@ -77,7 +77,7 @@ def _source(ctx: StepContext) -> Source:
                 index=fetched.index if isinstance(fetched.index, Mp4Index) else None,
                 first_bytes=fetched.first_bytes,
             )
-        except Rejected as error:
+        except (Rejected, ToolFailed) as error:
             log.info("part_not_believed", **ctx.job.log_context(), said=error.sentence)
         if fetched.index is not None:
             break  # more of the beginning would say no more
