@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from storage.errors import Unavailable
-from tests.chaos.worker import LEASE_MS
 
 ROOT = Path(__file__).parents[2]
 FAKETIME = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime" / "libfaketime.so.1"
@@ -59,6 +58,7 @@ class Fleet:
         *,
         holders: Callable[[], set[int]],
         seed: int,
+        lease_ms: int,
         clocks: bool = False,
     ) -> None:
         self._size = size
@@ -69,6 +69,7 @@ class Fleet:
         self._seeded = random.Random(seed)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}  # by the number of its place
         self._frozen: list[tuple[float, subprocess.Popen[bytes]]] = []
+        self._lease_s = lease_ms / 1000
         self._clocks = clocks
         self.kills: Counter[str] = Counter()
         self.killed_at_s: dict[int, float] = {}  # by process id, on the monotonic clock
@@ -100,7 +101,7 @@ class Fleet:
             self.kills[kind] += 1
             self.killed_at_s[victim.pid] = time.monotonic()
             if kind == "SIGSTOP":  # past its lease: it wakes up as a zombie
-                self._frozen.append((time.monotonic() + 1.5 * LEASE_MS / 1000, victim))
+                self._frozen.append((time.monotonic() + 1.5 * self._lease_s, victim))
             else:
                 victim.send_signal(getattr(signal, kind))
                 victim.send_signal(signal.SIGCONT)

@@ -26,7 +26,7 @@ from storage.ids import VideoId
 from storage.jobs import JobState
 from tests.chaos.fleet import Deck, Fleet
 from tests.chaos.report import Report, begun, judge
-from tests.chaos.worker import full_disk, open_store
+from tests.chaos.worker import LEASE_MS, full_disk, open_store
 from tests.faults import Fault, FaultProxy, through, unix_socket
 from tests.services import Postgres, mortal_postgres, seaweedfs
 from tests.workshop import an_upload_of
@@ -51,6 +51,7 @@ class Weather:
     workers: int = 3
     seed: int = 42
     every_s: float = 1.0
+    lease_ms: int = LEASE_MS
     database: str = "sqlite"
     store: str = "local"
     kills: bool = True
@@ -87,7 +88,11 @@ class Run:
         self._seeded = random.Random(weather.seed + 1)
 
     def prepare(self, stack: ExitStack) -> None:
-        direct = {**os.environ, "LADDER_TEST_FOLDER": str(self.folder)}
+        direct = {
+            **os.environ,
+            "LADDER_TEST_FOLDER": str(self.folder),
+            "LADDER_TEST_LEASE_MS": str(self.weather.lease_ms),
+        }
         if self.weather.film is not None:
             direct["LADDER_TEST_FILMS"] = "1"
         theirs = dict(direct)
@@ -104,6 +109,7 @@ class Run:
             self.folder,
             holders=self._holders,
             seed=self.weather.seed,
+            lease_ms=self.weather.lease_ms,
             clocks=self.weather.clocks,
         )
         stack.callback(self.fleet.end)
@@ -285,6 +291,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
+    parser.add_argument("--lease", type=int, default=10_000, dest="lease_ms")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")
     parser.add_argument("--outages", action="store_true", help="PostgreSQL is killed, the disk is full")
