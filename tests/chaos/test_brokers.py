@@ -31,7 +31,7 @@ from tests.workshop import an_uploaded_video
 from workers.audit import audit
 from workers.celery import CeleryBell, create_celery
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 240

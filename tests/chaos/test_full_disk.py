@@ -24,7 +24,7 @@ from workers.audit import audit
 from workers.pool import WorkerPool
 from workers.steps.context import StepContext
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PATIENCE_S = 240
 SIZE_BYTES = 32 * 2**20  # the log of a SQLite alone takes 4 MiB

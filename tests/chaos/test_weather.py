@@ -13,7 +13,7 @@ from tests.chaos.fleet import FAKETIME
 from tests.chaos.report import Report
 from tests.chaos.weather import CLOCKS, DATABASE_FAULTS, KILLS, Weather, compared
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
