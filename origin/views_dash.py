@@ -26,6 +26,9 @@ def dash_view(body: bytes, wishes: Wishes) -> bytes:
     for period in mpd.findall(_tag("Period")):
         sets = period.findall(_tag("AdaptationSet"))
         _limit([each for each in sets if each.get("contentType") == "video"], wishes)
+        for each in sets:
+            if each.find(_tag("Representation")) is None:
+                period.remove(each)  # such as one for seeking, whose only codec is not wanted
         if wishes.language is not None:
             _prefer([each for each in sets if each.get("contentType") == "audio"], wishes.language)
         if wishes.carries_token:
