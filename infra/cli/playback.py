@@ -74,7 +74,9 @@ def link(
     not_before: Annotated[datetime | None, typer.Option(help="From when on (UTC).")] = None,
     address: Annotated[str | None, typer.Option(help="Only for this address or network.")] = None,
     form: Annotated[TokenForm, typer.Option(help="Our own form, or a Common Access Token.")] = TokenForm.OWN,
-    opens: Annotated[Opens, typer.Option(help="What it opens: the video, its files, or the page about its plays.")] = Opens.PLAY,
+    opens: Annotated[
+        Opens, typer.Option(help="What it opens: the video, its files, or the page about its plays.")
+    ] = Opens.PLAY,
     as_json: Json = False,
 ) -> None:
     """Sign links to a video, by FISHLADDER_PLAYBACK_KEYS. Nothing is looked up: the id may be of a video to come."""
