@@ -238,8 +238,14 @@ def two_edges(stack: RunningStack, tmp_path: Path) -> Iterator[TwoEdges]:
         yield TwoEdges(origin_url, tmp_path, first.close)
 
 
-@pytest.mark.parametrize("player", ["hls.js", "shaka-player"])
-@pytest.mark.parametrize("dies", ["before it is asked", "while it plays"])
+@pytest.mark.parametrize(
+    ("player", "dies"),
+    [
+        ("hls.js", "before it is asked"),
+        ("shaka-player", "before it is asked"),
+        ("shaka-player", "while it plays"),
+    ],
+)
 def test_a_player_goes_to_the_other_edge_when_one_dies(
     player: str, dies: str, two_edges: TwoEdges, film: PublishedVideo, page: PlayerPage
 ) -> None:
