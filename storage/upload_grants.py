@@ -78,7 +78,9 @@ def sign_upload_grant(grant: UploadGrant, keys: KeyRing) -> str:
         "m": dict(grant.metadata),
         "k": grant.key,
     }
-    return PREFIX + sign_claims(_PURPOSE, {name: value for name, value in claims.items() if value not in (None, [], {})}, keys)
+    return PREFIX + sign_claims(
+        _PURPOSE, {name: value for name, value in claims.items() if value not in (None, [], {})}, keys
+    )
 
 
 def read_upload_grant(token: str, keys: KeyRing) -> UploadGrant | None:
