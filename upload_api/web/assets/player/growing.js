@@ -3,6 +3,8 @@
 
 const LOOK_AGAIN_MS = 4000;
 const LIFT_AT_LAST_MS = 8000;
+// After the last news: caches on the way may hold the playlist of a moment ago.
+const LAST_LOOKS_MS = [2000, 5000, 12000];
 
 export function growing(player) {
   let variants = 0;
@@ -30,7 +32,9 @@ export function growing(player) {
     setTimeout(lift, LIFT_AT_LAST_MS);
   };
 
-  return {
+  let finishing = false;
+
+  const growth = {
     async begin() {
       if (player.engine.name === "hls") variants = await counted();
     },
@@ -44,5 +48,12 @@ export function growing(player) {
         changeOver();
       }
     },
+    /** Nothing more will be told: look a few times more, and be done. */
+    finish() {
+      if (finishing) return;
+      finishing = true;
+      for (const wait of LAST_LOOKS_MS) setTimeout(() => player.growth === growth && growth.look(true), wait);
+    },
   };
+  return growth;
 }

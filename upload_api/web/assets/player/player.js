@@ -131,6 +131,7 @@ export class Player {
       await this.growth.look(video.state === "ready");
     }
     this.complete = video.state === "ready";
+    if (this.complete) this.growth?.finish();
     this.drawTime();
   }
 
