@@ -48,9 +48,9 @@ class PlayerPage:
         told = {"session": session} | ({"events": events} if events is not None else {})
         self._page.goto(f"{self._base_url}/players.html?{urlencode(told)}")
 
-    def begin_anew(self, *, impatient: bool = False) -> None:
-        """The page as if it had just been opened. ``impatient``: hls.js tries what fails only once more."""
-        self._page.goto(f"{self._base_url}/players.html{'?impatient' if impatient else ''}")
+    def begin_anew(self) -> None:
+        """The page as if it had just been opened."""
+        self._page.goto(f"{self._base_url}/players.html")
 
     def hold(self, pattern: re.Pattern[str]) -> Callable[[], None]:
         """Requests for what matches ``pattern`` wait from now on, until what is returned is called."""

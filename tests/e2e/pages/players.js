@@ -38,17 +38,9 @@ const eventTargets = events
     includeKeys: keys, enabledKeys: keys }]
   : [];
 
-// An impatient player tries once more, and then looks elsewhere; by default it would try for half a minute.
-function retries() {
-  if (!new URLSearchParams(location.search).has("impatient")) return {};
-  const fragLoadPolicy = structuredClone(Hls.DefaultConfig.fragLoadPolicy);
-  fragLoadPolicy.default.errorRetry.maxNumRetry = 1;
-  return { fragLoadPolicy };
-}
-
 function hlsPlayer() {
   const cmcd = session ? { cmcd: { sessionId: session, contentId: "film", useHeaders: false, version, eventTargets } } : {};
-  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd, ...retries() });
+  const hls = new Hls({ startPosition: -1, capLevelToPlayerSize: false, ...cmcd });
   hls.on(Hls.Events.ERROR, (_, data) => {
     if (data.fatal || data.details !== "bufferStalledError") seen.errors.push(`hls.js: ${data.details} fatal=${data.fatal}`);
   });
