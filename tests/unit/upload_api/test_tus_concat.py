@@ -218,6 +218,7 @@ def test_53_partial_uploads_are_no_videos_and_the_final_one_is_inspected_once(po
         assert ports.catalogue.last_event_id() == 0
         reply = await final(app, urls)
         await joined(app, reply.fields["location"])
+        await uploads_of(app).joiner.settle()  # it rings after the commit that others see
         (job,) = ports.catalogue.jobs()
         assert (job.kind, job.video) == (JobKind.INSPECT, reply.fields["fishladder-video"])
         assert isinstance(ports.bell, RecordingBell)
