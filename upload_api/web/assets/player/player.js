@@ -3,7 +3,7 @@
 import { $, fill, make } from "../core/dom.js";
 import { art, icon } from "../core/icons.js";
 import { clock, percent, say } from "../core/text.js";
-import { chooseEngine } from "./engines/choice.js";
+import { chooseEngine, urlFor } from "./engines/choice.js";
 import { growing } from "./growing.js";
 import { keyHelp, listenToKeys } from "./keyboard.js";
 import { like, likes, rememberedPosition, rememberPosition } from "./memory.js";
@@ -127,12 +127,22 @@ export class Player {
       this.starting = true;
       await this.begin(likes().engine ?? "hls");
       this.starting = false;
+    } else if (this.isElsewhere(video)) {
+      this.url = urlFor(this.engine.name, video);
+      this.load(this.element.currentTime || -1);
     } else if (!this.complete) {
       await this.growth.look(video.state === "ready");
     }
     this.complete = video.state === "ready";
     if (this.complete) this.growth?.finish();
     this.drawTime();
+  }
+
+  /** Whether the film has become signed, or is no more: then what was asked for so far is refused. */
+  isElsewhere(video) {
+    const isSigned = (url) => new URL(url).pathname.startsWith("/t/");
+    const url = urlFor(this.engine.name, video);
+    return Boolean(url) && isSigned(url) !== isSigned(this.url);
   }
 
   setChapters(chapters) {

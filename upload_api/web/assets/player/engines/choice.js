@@ -30,5 +30,8 @@ export async function chooseEngine(video, wished, element, callbacks) {
   return { problem };
 }
 
+/** Where the engine of that name finds `video` now. */
+export const urlFor = (name, video) => ENGINES[name].url(video);
+
 /** What a viewer may choose between. */
 export const choosable = (video) => ["hls", "dash"].filter((key) => ENGINES[key].url(video));
