@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -68,6 +69,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 @pytest.fixture(scope="session")
 def film_file(ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_film(ffmpeg, tmp_path_factory.mktemp("film") / "film.mp4")
+
+
+@pytest.fixture
+def another_file(film_file: Path, tmp_path: Path) -> Path:
+    """The same film in other bytes: one that its tenant uploaded before would be ready at once."""
+    path = tmp_path / f"another-{uuid4().hex[:8]}.mp4"
+    nonce = uuid4().bytes
+    path.write_bytes(film_file.read_bytes() + (8 + len(nonce)).to_bytes(4, "big") + b"free" + nonce)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.e2e
 PAGES = Path(__file__).parent / "pages"
 
 
-def test_tuspy_uploads_in_chunks_and_the_video_becomes_ready(stack: RunningStack, film_file: Path) -> None:
-    facts = until_settled(stack.api, stack.upload(film_file, title="From tuspy", chunk_bytes=300_000))
+def test_tuspy_uploads_in_chunks_and_the_video_becomes_ready(stack: RunningStack, another_file: Path) -> None:
+    facts = until_settled(stack.api, stack.upload(another_file, title="From tuspy", chunk_bytes=300_000))
     assert facts["state"] == "ready", facts
     assert facts["title"] == "From tuspy"
     assert facts["progress"] == 1

@@ -101,15 +101,16 @@ def large_pictures_may_come(stack: RunningStack) -> None:
 
 
 class OwnPlayer:
-    """Our player in its page; what it shows is watched frame by frame."""
+    """Our player in its page; what it shows is watched frame by frame. What it keeps behind a still is not shown."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
         self.until("video !== null")
         self._do(
             "window.opened = true; window.back = 0; let last = 0;"
+            "const still = () => document.querySelector('canvas:not([hidden])');"
             "const look = (_, shown) => {"
-            " window.back = Math.max(window.back, last - shown.mediaTime); last = shown.mediaTime;"
+            " if (!still()) { window.back = Math.max(window.back, last - shown.mediaTime); last = shown.mediaTime; }"
             " video.requestVideoFrameCallback(look); };"
             "video.requestVideoFrameCallback(look);"
         )

@@ -42,9 +42,9 @@ def manifests(video: dict[str, object]) -> dict[str, str]:
 
 
 def test_all_workers_killed_in_the_middle_of_an_encode_change_nothing_in_the_result(
-    stack: RunningStack, film: PublishedVideo, film_file: Path
+    stack: RunningStack, film: PublishedVideo, another_file: Path
 ) -> None:
-    video = stack.upload(film_file, title="Interrupted")
+    video = stack.upload(another_file, title="Interrupted")
     deadline = time.monotonic() + 60
     while video_facts(stack.api, video)["progress"] == 0:
         assert time.monotonic() < deadline

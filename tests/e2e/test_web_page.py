@@ -22,12 +22,12 @@ SOON_MS = 60_000
 
 
 def test_a_film_that_is_chosen_on_the_page_becomes_a_stream_and_plays(
-    stack: RunningStack, film_file: Path, browser: Browser, node_modules: Path
+    stack: RunningStack, another_file: Path, browser: Browser, node_modules: Path
 ) -> None:
     with opened(browser, stack.api) as it:
         it.go("/")
-        it.page.set_input_files("#files", str(film_file))
-        card = it.page.locator("#videos .card", has=it.page.get_by_text(film_file.stem)).first
+        it.page.set_input_files("#files", str(another_file))
+        card = it.page.locator("#videos .card", has=it.page.get_by_text(another_file.stem)).first
         expect(card.locator(".badge.playable, .badge.ready")).to_be_visible(timeout=2 * SOON_MS)
 
         card.locator("a.card-title").click()

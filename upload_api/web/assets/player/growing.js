@@ -1,19 +1,25 @@
 // A film that is played while it is made. hls.js reads the multivariant playlist once and never learns of renditions that
 // come later: when there are more, it is given the playlist again at the same moment, behind a still of the picture.
 
+import { resumeAt } from "./resuming.js";
+
 const LOOK_AGAIN_MS = 4000;
 const LIFT_AT_LAST_MS = 8000;
+const AGAIN_MS = 3000;
+const TRIES = 3;
 // After the last news: caches on the way may hold the playlist of a moment ago.
 const LAST_LOOKS_MS = [2000, 5000, 12000];
 
 export function growing(player) {
-  let variants = 0;
+  let variants = { rungs: 0, all: 0 };
+  let tries = 0;
   let lookedAt = 0;
 
   const counted = async () => {
     try {
       const text = await (await fetch(player.url, { cache: "no-cache" })).text();
-      return text.split("#EXT-X-STREAM-INF").length + text.split("#EXT-X-MEDIA:").length - 2;
+      const rungs = text.split("#EXT-X-STREAM-INF").length - 1;
+      return { rungs, all: rungs + text.split("#EXT-X-MEDIA:").length - 1 };
     } catch {
       return variants;
     }
@@ -25,10 +31,7 @@ export function growing(player) {
     const lift = player.freeze();
     player.load(position || -1);
     element.playbackRate = rate;
-    element.addEventListener("loadeddata", () => {
-      lift();
-      if (!paused) element.play().catch(() => {});
-    }, { once: true });
+    resumeAt(element, position, { paused, lift });
     setTimeout(lift, LIFT_AT_LAST_MS);
   };
 
@@ -43,10 +46,14 @@ export function growing(player) {
       if (player.engine.name !== "hls" || (!now && performance.now() - lookedAt < LOOK_AGAIN_MS)) return;
       lookedAt = performance.now();
       const found = await counted();
-      if (found > variants) {
+      if (found.all > variants.all) {
         variants = found;
-        changeOver();
-      }
+        tries = TRIES;
+      } else if (tries === 0 || (player.engine.levelCount?.() ?? found.rungs) >= found.rungs) return;
+      // hls.js may be handed the playlist of a moment ago, which the browser revalidates only then.
+      tries -= 1;
+      changeOver();
+      setTimeout(() => player.growth === growth && growth.look(true), AGAIN_MS);
     },
     /** Nothing more will be told: look a few times more, and be done. */
     finish() {

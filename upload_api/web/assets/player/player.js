@@ -8,6 +8,7 @@ import { growing } from "./growing.js";
 import { keyHelp, listenToKeys } from "./keyboard.js";
 import { like, likes, rememberedPosition, rememberPosition } from "./memory.js";
 import { Menu } from "./menu.js";
+import { resumeAt } from "./resuming.js";
 import { Scrubber } from "./scrubber.js";
 
 const IDLE_MS = 2600;
@@ -133,7 +134,7 @@ export class Player {
     } else if (!this.complete) {
       await this.growth.look(video.state === "ready");
     }
-    this.complete = video.state === "ready";
+    this.complete = this.video.state === "ready";  // it may have become so while the player began
     if (this.complete) this.growth?.finish();
     this.drawTime();
   }
@@ -196,11 +197,8 @@ export class Player {
     const [at, paused] = [this.element.currentTime, this.element.paused];
     this.engine.destroy();
     this.startAt = at;
+    resumeAt(this.element, at, { paused, lift });
     await this.begin(name);
-    this.element.addEventListener("loadeddata", () => {
-      lift();
-      if (!paused) this.element.play().catch(() => {});
-    }, { once: true });
     setTimeout(lift, 6000);
   }
 

@@ -75,6 +75,11 @@ export class HlsEngine {
     return true;
   }
 
+  /** How many renditions of the picture the playlist that was loaded has; null before it is there. */
+  levelCount() {
+    return this.hls?.levels.length || null;
+  }
+
   topLevel() {
     const heights = this.hls.levels.map((level) => level.height ?? 0);
     return heights.indexOf(Math.max(...heights));
