@@ -75,7 +75,7 @@ SUITES = (
         commands=(_pytest("integration and not e2e and not ceph", processes="2"),),
         second_look=True,
     ),
-    Suite(name="e2e", budget_s=600, commands=(_pytest("e2e", processes="0"),), second_look=True),
+    Suite(name="e2e", budget_s=600, commands=(_pytest("e2e", processes="2"),), second_look=True),
 )
 
 
