@@ -68,7 +68,7 @@ SUITES = (
         budget_s=15,
         commands=((str(Path(sys.executable).with_name("lint-imports")),),),
     ),
-    Suite(name="unit", budget_s=120, commands=(_pytest(f"not ({SLOW})", processes="auto"),)),
+    Suite(name="unit", budget_s=200, commands=(_pytest(f"not ({SLOW})", processes="auto"),)),
     Suite(
         name="integration",
         budget_s=600,
