@@ -5,7 +5,8 @@ from __future__ import annotations
 import structlog
 
 from infra.composition import open_bell, open_blobs, open_catalogue
-from infra.settings import Access, Settings, variable
+from infra.setting_texts import variable
+from infra.settings import Access, Settings
 from infra.telemetry import configure_logging
 from storage.access import Keys
 from storage.errors import InvalidRequest, Unavailable

@@ -7,24 +7,20 @@ Every setting says its meaning, unit and default where it is declared; ``fishlad
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
 
+from infra.setting_texts import PREFIX, masked, parse, render, type_name, unknown, variable
 from storage.errors import InvalidRequest
 from storage.grants import Downloads, KeyRing, Visibility
 from storage.jobs import LANES_BY_URGENCY, Lane
 from storage.media.encoders import Family
 from storage.media.encryption import Encryption
 from upload_api.imports.guard import parse_networks
-
-PREFIX = "FISHLADDER_"
 
 
 class StoreKind(StrEnum):
@@ -311,12 +307,12 @@ class Configured:
         known = {variable(f.name): f for f in dataclasses.fields(Settings)}
         for key in given:
             if key not in known:
-                raise InvalidRequest(_unknown(key, tuple(known)), variable=key)
+                raise InvalidRequest(unknown(key, tuple(known)), variable=key)
         hints = typing.get_type_hints(Settings)
         values: dict[str, Any] = {}
         for key, setting in known.items():
             if key in given:
-                values[setting.name] = _parse(key, hints[setting.name], given[key])
+                values[setting.name] = parse(key, hints[setting.name], given[key])
             elif (derive := setting.metadata["derive"]) is not None:
                 values[setting.name] = derive(values)
             else:
@@ -344,10 +340,10 @@ def show(configured: Configured) -> tuple[Shown, ...]:
         Shown(
             name=setting.name,
             variable=variable(setting.name),
-            type=_type_name(hints[setting.name]),
-            default=setting.metadata["derived"] or _render(setting.default),
+            type=type_name(hints[setting.name]),
+            default=setting.metadata["derived"] or render(setting.default),
             doc=setting.metadata["doc"],
-            value=_masked(_render(getattr(configured.settings, setting.name)), secret=setting.metadata["secret"]),
+            value=masked(render(getattr(configured.settings, setting.name)), secret=setting.metadata["secret"]),
             origin="environment" if setting.name in configured.given else "default",
         )
         for setting in dataclasses.fields(Settings)
@@ -357,70 +353,7 @@ def show(configured: Configured) -> tuple[Shown, ...]:
 def to_env(settings: Settings) -> dict[str, str]:
     """``settings`` as the environment of a child process: `from_env` reads the same value from it."""
     return {
-        variable(setting.name): _render(value)
+        variable(setting.name): render(value)
         for setting in dataclasses.fields(settings)
         if (value := getattr(settings, setting.name)) is not None
     }
-
-
-def variable(name: str) -> str:
-    """``database_url`` → ``FISHLADDER_DATABASE_URL``."""
-    return PREFIX + name.upper()
-
-
-def _unknown(key: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(key.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in known], n=1)
-    hint = f" Did you mean {PREFIX}{near[0]}?" if near else ""
-    return f"There is no setting {key}.{hint} `fishladder settings` lists all of them."
-
-
-def _parse(key: str, kind: Any, text: str) -> Any:
-    """``text`` as a value of ``kind``; an optional setting is unset by an empty text."""
-    if typing.get_origin(kind) is types.UnionType:
-        (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
-        return None if text == "" else _parse(key, inner, text)
-    if typing.get_origin(kind) is tuple:
-        (item, _) = typing.get_args(kind)
-        return tuple(_parse(key, item, part.strip()) for part in text.split(",") if part.strip())
-    try:
-        return cast(Callable[[str], Any], kind)(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{key} is {text!r}, but must be {_expected(kind)}.", variable=key) from error
-
-
-def _expected(kind: Any) -> str:
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return "one of " + ", ".join(kind)
-    return "a whole number" if kind is int else f"a {kind.__name__}"
-
-
-def _type_name(kind: Any) -> str:
-    if typing.get_origin(kind) is types.UnionType:
-        (inner,) = [arg for arg in typing.get_args(kind) if arg is not type(None)]
-        return f"{_type_name(inner)}, optional"
-    if typing.get_origin(kind) is tuple:
-        return f"list of {_type_name(typing.get_args(kind)[0])}"
-    if issubclass(kind, StrEnum):
-        return " | ".join(kind)
-    return {str: "text", int: "whole number", Path: "path"}[kind]
-
-
-def _render(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, tuple):
-        return ",".join(str(item) for item in value)
-    return str(value)
-
-
-def _masked(text: str, *, secret: bool) -> str:
-    """A secret keeps nothing but, in a URL, what is not its password."""
-    if not secret or not text:
-        return text
-    if "://" not in text:
-        return "********"
-    parts = urlsplit(text)
-    if parts.password is None:
-        return text
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:********@{host}"))

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from storage.errors import KeyUnavailable
 from storage.ids import AssetId, VideoId
 from storage.media.encryption import Encryption, KeyFacts
+from storage.rings import secrets_by_id
 
 KEY_BYTES = 16
 _SEALING_KEY_BYTES = 32
@@ -79,11 +80,7 @@ class SealingRing:
     @classmethod
     def parse(cls, pairs: tuple[str, ...]) -> SealingRing:
         """From ``id:hexadecimal`` pairs."""
-        keys: dict[str, bytes] = {}
-        for pair in pairs:
-            key_id, _, secret = pair.partition(":")
-            keys[key_id] = bytes.fromhex(secret)
-        return cls(keys=keys)
+        return cls(keys=secrets_by_id(pairs))
 
     @property
     def sealing_id(self) -> str | None:

@@ -22,6 +22,7 @@ from typing import Any
 from storage.cat import read_cat
 from storage.errors import GrantExpired, NotAllowed
 from storage.ids import VideoId
+from storage.rings import secrets_by_id
 
 MAX_TOKEN_CHARS = 1024
 _KEY_ID = re.compile(r"[A-Za-z0-9_\-]{1,32}")
@@ -57,11 +58,7 @@ class KeyRing:
     @classmethod
     def parse(cls, pairs: tuple[str, ...]) -> KeyRing:
         """From ``id:hexadecimal`` pairs."""
-        keys: dict[str, bytes] = {}
-        for pair in pairs:
-            key_id, _, secret = pair.partition(":")
-            keys[key_id] = bytes.fromhex(secret)
-        return cls(keys=keys)
+        return cls(keys=secrets_by_id(pairs))
 
     @property
     def signing(self) -> tuple[str, bytes]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Message
 
@@ -16,6 +16,24 @@ from storage.catalogue.sql import SqlCatalogue
 from storage.jobs import Lane
 from upload_api.app import Ports, UploadApiSettings, create_app
 from upload_api.requests import TRAILERS
+
+T = TypeVar("T")
+
+
+def run(test: Coroutine[Any, Any, T], *, limit_s: float = 30) -> T:
+    """What ``test`` returns. One that hangs fails."""
+
+    async def limited() -> T:
+        async with asyncio.timeout(limit_s):
+            return await test
+
+    return asyncio.run(limited())
+
+
+def run_long(test: Coroutine[Any, Any, T]) -> T:
+    """The same for tests of many requests, or of servers that are waited for."""
+    return run(test, limit_s=120)
+
 
 BODY_TYPE = "application/offset+octet-stream"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from upload_api.web.files import Packed, packed_file
-from upload_api.web.routes import HERE, LIBRARIES, library_file, strings_script
+from upload_api.web.routes import HERE, LIBRARIES, library_file, page_template, strings_script
 
 _ADDRESSED = re.compile(r'(?:href|src)="/assets/([\w./-]+)"')
 _IMPORTED = re.compile(r'(?:from|^import)\s+"(\.[\w./-]+)"', re.MULTILINE)
@@ -30,7 +30,7 @@ class Weight:
 
 
 def page_weight(page: str, libraries: Path | None) -> Weight:
-    html = (HERE / "pages" / page).read_bytes()
+    html = page_template(page).encode()
     now, later = _loaded(html.decode())
     own = [name for name in now if not name.startswith("lib/")]
 

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from infra.cli.console import REFUSED, examples, print_json, say, settings, table
-from infra.settings import Settings, StoreKind, variable
+from infra.setting_texts import variable
+from infra.settings import Settings, StoreKind
 from storage.audit import Audit, FindingKind
 
 SHOWN = 50

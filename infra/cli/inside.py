@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from infra.cli.console import examples, out, print_json, say, settings, table
-from infra.settings import Settings, variable
+from infra.setting_texts import variable
+from infra.settings import Settings
 from storage.catalogue import Catalogue
 from storage.ids import JobId, VideoId
 from storage.jobs import JobState

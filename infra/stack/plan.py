@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.machine import slots_for
-from infra.settings import Access, Configured, Settings, StoreKind, variable
+from infra.setting_texts import variable
+from infra.settings import Access, Configured, Settings, StoreKind
 from storage.errors import Unavailable
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from infra.settings import Settings, variable
+from infra.setting_texts import variable
+from infra.settings import Settings
 from infra.stack.ports import is_free
 from infra.stack.state import StateDir
 from storage.errors import FishladderError, Unavailable

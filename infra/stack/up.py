@@ -12,7 +12,8 @@ from rich.table import Table
 
 from infra.composition import migrate
 from infra.machine import cpu_count, memory_bytes, own_address
-from infra.settings import Configured, StoreKind, to_env, variable
+from infra.setting_texts import variable
+from infra.settings import Configured, StoreKind, to_env
 from infra.stack import parts, preflight
 from infra.stack.children import Command, Nursery
 from infra.stack.parts import Part

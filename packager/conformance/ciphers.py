@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from packager.cmaf.pssh import COMMON_SYSTEM, read_pssh
 from packager.conformance.findings import Judge
-from packager.conformance.measured import MeasuredInit
+from packager.conformance.init_segments import MeasuredInit
 from packager.conformance.mpds import Descriptor
 from packager.conformance.playlists import Entry, Piece, Playlist
 from packager.conformance.subject import Role, Subject, Track

@@ -5,7 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from packager.conformance.findings import Judge
-from packager.conformance.measured import MeasuredFragment, MeasuredInit
+from packager.conformance.init_segments import MeasuredInit
+from packager.conformance.measured import MeasuredFragment
 from packager.conformance.subject import Role, Subject, Track, TrackPiece
 
 _CMAF_BRANDS = frozenset({"cmfc", "cmf2"})

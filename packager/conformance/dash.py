@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from packager.conformance.findings import Judge
-from packager.conformance.measured import MeasuredInit
+from packager.conformance.init_segments import MeasuredInit
 from packager.conformance.mpds import AdaptationSet, Mpd, Period, Representation, duration_seconds
 from packager.conformance.rates import underruns
 from packager.conformance.subject import Subject, Track, TrackPiece

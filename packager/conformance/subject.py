@@ -8,11 +8,10 @@ from enum import StrEnum
 from fractions import Fraction
 from itertools import accumulate
 
+from packager.conformance.init_segments import MeasuredInit, measure_init
 from packager.conformance.library import Answer, Library, Span
 from packager.conformance.measured import (
-    MeasuredInit,
     MeasuredSegment,
-    measure_init,
     measure_segment,
     parse_index,
 )

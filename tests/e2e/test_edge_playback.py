@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from infra.edge.render import render_edge
-from infra.settings import Settings, StoreKind, to_env, variable
+from infra.setting_texts import variable
+from infra.settings import Settings, StoreKind, to_env
 from infra.stack.parts import s3_endpoint
 from infra.stack.state import StateDir, recall
 from storage.catalogue.sql import SqlCatalogue

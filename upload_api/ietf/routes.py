@@ -37,8 +37,9 @@ from upload_api.requests import Interim, asked_by, interim_of, request_fields
 from upload_api.settings import UploadApiSettings
 from upload_api.tus.body import Body
 from upload_api.tus.protocol import Append, Fields, check_method, video_fields
+from upload_api.tus.receiving import Receipt
 from upload_api.tus.routes import Answer, send_answer
-from upload_api.tus.service import Receipt, TusService
+from upload_api.tus.service import TusService
 from upload_api.urls import Urls, plan_urls
 
 log = structlog.get_logger(__name__)

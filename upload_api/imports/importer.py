@@ -22,7 +22,8 @@ from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
 from upload_api.tus.completion import drop_bytes
 from upload_api.tus.protocol import Append
-from upload_api.tus.service import Receipt, TusService
+from upload_api.tus.receiving import Receipt
+from upload_api.tus.service import TusService
 
 log = structlog.get_logger(__name__)
 

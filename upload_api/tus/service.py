@@ -6,13 +6,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 
 import structlog
 
 from storage.catalogue import Concat, NewUpload, Upload
-from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound, TooLarge, Unavailable, UploadBusy
+from storage.errors import IllegalTransition, InvalidRequest, NotAllowed, NotFound, Unavailable, UploadBusy
 from storage.ids import TenantId, UploadId
 from storage.media.encryption import Encryption
 from upload_api.auth.granting import as_granted, facts_of_grant
@@ -24,11 +23,10 @@ from upload_api.ports import Ports
 from upload_api.settings import UploadApiSettings
 from upload_api.threads import Threads
 from upload_api.tus.body import Body, Pieces
-from upload_api.tus.checksums import FIELD as CHECKSUM_FIELD
 from upload_api.tus.checksums import Digests, Promise
 from upload_api.tus.completion import drop_bytes, finish_source, give_up_source, refuse_source
 from upload_api.tus.concat import upload_id_of
-from upload_api.tus.hashing import Hashing, PassingFiles
+from upload_api.tus.hashing import PassingFiles
 from upload_api.tus.joining import Joiner
 from upload_api.tus.leases import Hold, LeasePolicy, Leases, Stop
 from upload_api.tus.metadata import check_file
@@ -47,32 +45,11 @@ from upload_api.tus.protocol import (
     parse_append,
     total_length,
 )
-from upload_api.tus.store import SourceWriter, Told
+from upload_api.tus.receiving import Receipt, Receiver
+from upload_api.tus.store import Told
 from upload_api.urls import Urls
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """How a body ended. ``upload``: as it stands now. ``surplus``: there were more bytes than room for them."""
-
-    upload: Upload
-    surplus: bool = False
-    stopped: Stop | None = None
-    kept: bool = True  # a body with a checksum that did not come whole is not
-
-    def check(self) -> None:
-        """Raises for a body that was not taken to its end; what was taken is durable all the same."""
-        if self.surplus:
-            raise TooLarge("This request had more bytes than the upload has room for.")
-        kept = "what was received is kept" if self.kept else "nothing was kept, as its checksum could not be checked"
-        if self.stopped in (Stop.LET_GO, Stop.LOST):
-            raise UploadBusy(f"Another request took this upload over; {kept}.")
-        if self.stopped is Stop.IDLE:
-            raise Unavailable(f"No bytes came for too long; {kept}.", retry_after_s=1)
-        if self.stopped is Stop.DRAINING:
-            raise Unavailable(f"This server is about to stop; {kept}.", retry_after_s=1)
 
 
 def going_down() -> Unavailable:
@@ -93,12 +70,6 @@ class TusService:
         self._lifetime_ms = settings.upload_lifetime_ms
         self._can_encrypt = settings.can_encrypt
         self.policy = TusPolicy(max_bytes=settings.max_upload_bytes)
-        self._parts = PartPolicy(
-            base_bytes=max(settings.base_part_bytes, ports.blobs.min_part_bytes),
-            max_parts=ports.blobs.max_parts,
-            in_flight=settings.parts_in_flight,
-            memory_bytes=settings.upload_memory_bytes,
-        )
         self._leases = Leases(
             ports.catalogue,
             threads,
@@ -111,7 +82,14 @@ class TusService:
             ),
         )
 
+        parts = PartPolicy(
+            base_bytes=max(settings.base_part_bytes, ports.blobs.min_part_bytes),
+            max_parts=ports.blobs.max_parts,
+            in_flight=settings.parts_in_flight,
+            memory_bytes=settings.upload_memory_bytes,
+        )
         self._passing = PassingFiles()
+        self._receiver = Receiver(ports, threads, parts, self._passing, metrics)
         self.joiner = Joiner(ports, threads, self._leases, settings.max_upload_bytes)
 
     async def create(self, creation: Creation, urls: Urls, who: Principal) -> Upload:
@@ -223,7 +201,7 @@ class TusService:
             await self._fix_length(upload, admission, hold)
         if append.body_bytes == 0:
             return Receipt(upload=await self._finished(fixed, hold))
-        receipt = await self._receive(fixed, admission.room_bytes, append.promise, body, hold, told)
+        receipt = await self._received(fixed, admission.room_bytes, append.promise, body, hold, told)
         if append.promise is not None and receipt.kept and not receipt.surplus:
             await self._fix_length(upload, admission, hold)  # a body that is refused must not change the length either
             receipt = replace(receipt, upload=await self._finished(await self._standing(upload.id), hold))
@@ -308,87 +286,14 @@ class TusService:
         check_standing(upload, now_ms)
         return upload
 
-    async def _receive(
+    async def _received(
         self, upload: Upload, room_bytes: int | None, promise: Promise | None, body: Pieces, hold: Hold, told: Told
     ) -> Receipt:
-        writer = SourceWriter(
-            self._ports, self._threads, self._parts, upload, hold, on_approval=promise is not None, told=told
-        )
-        digests, passing = Digests(promise), self._passing.begin(upload)
-        hashing = Hashing(self._threads, [*digests.hashes, *([] if passing is None else [passing])])
-        reader = asyncio.create_task(_pump(body, writer, room_bytes, hold, hashing))
-        hold.on_stop(partial(_cancel, reader))
-        given_up: asyncio.CancelledError | None = None
-        with self._metrics.writers.track_inprogress():
-            try:
-                await asyncio.wait({reader})
-            except asyncio.CancelledError as error:
-                # The server gives this request up. What came so far is kept first.
-                given_up = error
-                reader.cancel()
-                await asyncio.wait({reader})
-            hold.on_stop(None)
-            try:
-                if promise is None:
-                    kept, surplus = True, await self._settle(writer, reader)
-                else:
-                    kept, surplus = await self._settle_promised(writer, reader, promise, digests, hashing, body)
-            finally:
-                await hashing.settle()
-            if writer.durable_bytes > upload.offset_bytes:
-                whole = passing is not None and passing.position == writer.durable_bytes
-                self._passing.keep(upload.id, passing if whole else None)
-            if promise is None:
-                _check_unannounced(body)
-        self._metrics.received_bytes.inc(writer.durable_bytes - upload.offset_bytes)
-        log.info(
-            "upload_body_ended",
-            video_id=upload.video,
-            from_bytes=upload.offset_bytes,
-            to_bytes=writer.durable_bytes,
-            length_bytes=upload.length_bytes,
-            disconnected=body.disconnected,
-            stopped=hold.stopped,
-        )
+        received = await self._receiver.receive(upload, room_bytes, promise, body, hold, told)
         upload = await self._finished(await self._standing(upload.id), hold)
-        if given_up is not None:
-            raise given_up
-        came = body.ended or body.disconnected
-        return Receipt(upload=upload, surplus=surplus, stopped=None if came else hold.stopped, kept=kept)
-
-    @staticmethod
-    async def _settle(writer: SourceWriter, reader: asyncio.Task[bool]) -> bool:
-        try:
-            surplus = False if reader.cancelled() else reader.result()
-            await writer.settle()
-        except BaseException:
-            await writer.abandon()
-            raise
-        return surplus
-
-    async def _settle_promised(
-        self,
-        writer: SourceWriter,
-        reader: asyncio.Task[bool],
-        promise: Promise,
-        digests: Digests,
-        hashing: Hashing,
-        body: Pieces,
-    ) -> tuple[bool, bool]:
-        """(kept, surplus) of a body with a checksum: all of it is recorded, or nothing."""
-        try:
-            surplus = False if reader.cancelled() else reader.result()
-            if surplus or not body.ended:
-                await writer.discard()
-                return False, surplus
-            await hashing.settle()
-            digests.check(promise, body.trailer(CHECKSUM_FIELD))
-            await writer.settle()
-            await writer.approve()
-        except BaseException:
-            await writer.discard()
-            raise
-        return True, False
+        if received.given_up is not None:
+            raise received.given_up
+        return Receipt(upload=upload, surplus=received.surplus, stopped=received.stopped, kept=received.kept)
 
     async def _finished(self, upload: Upload, hold: Hold) -> Upload:
         """The upload, completed if all its bytes are there."""
@@ -404,44 +309,8 @@ class TusService:
         return await self._threads.catalogue(self._ports.catalogue.upload, upload.id)
 
 
-def _cancel(reader: asyncio.Task[bool]) -> None:
-    reader.cancel()
-
-
 async def _brings_bytes(body: Pieces) -> bool:
     while not (body.ended or body.disconnected):
         if await body.read():
             return True
-    return False
-
-
-def _check_unannounced(body: Pieces) -> None:
-    """Raises `InvalidRequest` for a checksum in a trailer that was not announced: the bytes are kept, as they came
-    without a promise, but whoever sent it must not believe that they were checked."""
-    if body.ended and body.trailer(CHECKSUM_FIELD) is not None:
-        raise InvalidRequest("A checksum in the trailer has to be announced by a Trailer header; it was not checked.")
-
-
-async def _pump(body: Pieces, writer: SourceWriter, room_bytes: int | None, hold: Hold, hashing: Hashing) -> bool:
-    """Body → writer, until the body, the room or the connection ends; True if there was more than room for it.
-
-    May be cancelled at any ``await``: each piece is taken in the same breath in which it is read.
-    """
-    clock = asyncio.get_running_loop().time
-    left = room_bytes
-    while not (body.ended or body.disconnected):
-        hold.waiting_since = clock()
-        piece = await body.read()
-        hold.waiting_since = None
-        surplus = left is not None and len(piece) > left
-        if surplus:
-            piece = piece[:left]
-        if piece:
-            writer.take(piece)
-            hashing.take(piece)
-            left = None if left is None else left - len(piece)
-        if surplus:
-            return True
-        await writer.make_room()
-        await hashing.make_room()
     return False

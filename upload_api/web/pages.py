@@ -1,6 +1,7 @@
 """Page templates filled in. Pure: template text and values in, HTML out.
 
 ``{{name}}`` is a value, ``{{text:key}}`` a string of ``strings.json``; both are escaped, unless the value is `Markup`.
+``{{part:name}}`` is a piece that several pages have in common, with slots of its own.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -16,12 +17,18 @@ from upload_api.urls import Urls
 from upload_api.web.showing import Shown
 
 _SLOT = re.compile(r"\{\{(text:)?([\w.]+)\}\}")
+_PART = re.compile(r"\{\{part:(\w+)\}\}\n")
 
 
 class Markup(str):
     """HTML of our own making, which goes out as it is."""
 
     __slots__ = ()
+
+
+def with_parts(template: str, part: Callable[[str], str]) -> str:
+    """``template`` with the text that ``part`` gives for each name in place of its parts."""
+    return _PART.sub(lambda slot: part(slot[1]), template)
 
 
 def render_page(template: str, texts: Mapping[str, str], values: Mapping[str, str] | None = None) -> str:

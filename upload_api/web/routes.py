@@ -19,7 +19,14 @@ from upload_api.settings import UploadApiSettings
 from upload_api.urls import Urls, plan_urls
 from upload_api.web.files import Packed, pack, packed_file
 from upload_api.web.oembed import as_xml, oembed, video_of
-from upload_api.web.pages import content_security_policy, data_block, frame_ancestors, render_page, social_tags
+from upload_api.web.pages import (
+    content_security_policy,
+    data_block,
+    frame_ancestors,
+    render_page,
+    social_tags,
+    with_parts,
+)
 from upload_api.web.showing import Shown, Viewing, public_facts
 
 HERE = Path(__file__).parent
@@ -44,8 +51,10 @@ def texts() -> dict[str, str]:
 
 
 @cache
-def _template(name: str) -> str:
-    return (HERE / "pages" / name).read_text("utf-8")
+def page_template(name: str) -> str:
+    """The page ``name`` with its parts, its slots still open."""
+    template = (HERE / "pages" / name).read_text("utf-8")
+    return with_parts(template, lambda part: (HERE / "parts" / f"{part}.html").read_text("utf-8"))
 
 
 @lru_cache(maxsize=1)
@@ -86,11 +95,11 @@ def _owners_pages(urls: UrlsOf) -> list[BaseRoute]:
     """Pages for who runs videos: frames that their scripts fill over REST."""
 
     def plain(template: str) -> Callable[[Request], Response]:
-        return lambda request: _page(urls(request), render_page(_template(template), texts()))
+        return lambda request: _page(urls(request), render_page(page_template(template), texts()))
 
     def video(request: Request) -> Response:
         values = {"video_id": request.path_params["video_id"]}
-        return _page(urls(request), render_page(_template("video.html"), texts(), values))
+        return _page(urls(request), render_page(page_template("video.html"), texts(), values))
 
     return [Route("/", plain("home.html")), Route("/signin", plain("signin.html")), Route("/videos/{video_id}", video)]
 
@@ -104,16 +113,16 @@ def _viewers_pages(urls: UrlsOf, viewing: Viewing) -> list[BaseRoute]:
             try:
                 shown = viewing.shown(request.path_params["video_id"], request, at)
             except NotFound:
-                return _page(at, render_page(_template("missing.html"), texts()), status=404)
+                return _page(at, render_page(page_template("missing.html"), texts()), status=404)
             except GrantExpired:
-                return _page(at, render_page(_template("expired.html"), texts()), status=403)
+                return _page(at, render_page(page_template("expired.html"), texts()), status=403)
             values = {
                 "title": shown.video.title,
                 "video_id": shown.video.id,
                 "social": social_tags(shown, at, texts()["product"]),
                 "facts": data_block(public_facts(shown, at)),
             }
-            return _page(at, render_page(_template(template), texts(), values), framed_by=framed_by(shown))
+            return _page(at, render_page(page_template(template), texts(), values), framed_by=framed_by(shown))
 
         return page
 

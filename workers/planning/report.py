@@ -9,7 +9,7 @@ from fractions import Fraction
 from storage.media.ladder import EncodePlan
 from storage.media.languages import language_name
 from storage.media.sniffing import CONTAINER_NAMES
-from storage.media.source import AudioTrack, FieldOrder, Note, Source, VideoTrack
+from storage.media.source import AudioTrack, FieldOrder, Note, Source, SubtitleTrack, VideoTrack
 from workers.planning.policy import decoding_threads
 
 
@@ -23,6 +23,7 @@ def describe_source(source: Source) -> str:
     ]
     rows = [_video_row(source.video)] if source.video else []
     rows += [_audio_row(track) for track in source.audio]
+    rows += [_subtitles_row(track) for track in source.subtitles]
     rows += [
         (f"#{other.index}", other.kind, other.codec, language_name(other.language) if other.language != "und" else "")
         for other in source.others
@@ -63,13 +64,24 @@ def describe_plan(plan: EncodePlan, notes: tuple[Note, ...] = (), workplace: Wor
         )
         for rendition in plan.audio
     ]
+    texts = [
+        (
+            rendition.name,
+            "",
+            "webvtt",
+            f"track #{rendition.track_index}",
+            "",
+            rendition.label + (", default" if rendition.default else "") + (", forced" if rendition.forced else ""),
+        )
+        for rendition in plan.subtitles
+    ]
     frames = f"{plan.total_frames} frames at {_fps(ladder.frame_rate)}" if ladder.rungs else "sound alone"
     gops = f" (2 GOPs of {ladder.gop_frames} frames)" if ladder.rungs else ""
     summary = (
         f"{_clock(plan.duration)}, {frames}, {_count(plan.segment_count, 'segment')} of"
         f" {_decimal(ladder.segment_seconds)} s{gops}, recipe {plan.recipe}"
     )
-    table = _table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound])
+    table = _table(("rendition", "size", "codec", "quality", "rate", ""), [*rungs, *sound, *texts])
     threads = _threads(plan, workplace) if workplace is not None and plan.chunks else []
     return "\n".join([summary, "", *table, "", *_work(plan), *threads, *_notes(notes)])
 
@@ -118,6 +130,15 @@ def _video_row(video: VideoTrack) -> tuple[str, ...]:
     if video.bit_rate_bps:
         details.append(_rate(video.bit_rate_bps))
     return f"#{video.index}", "video", video.codec, ", ".join(details)
+
+
+def _subtitles_row(track: SubtitleTrack) -> tuple[str, ...]:
+    details = [] if track.language == "und" else [language_name(track.language)]
+    if track.title:
+        details.append(f"“{_printable(track.title)}”")
+    purposes = (("default", track.default), ("forced", track.forced), ("for the deaf", track.for_deaf))
+    details += [purpose for purpose, holds in purposes if holds]
+    return f"#{track.index}", "text", track.codec, ", ".join(details)
 
 
 def _audio_row(track: AudioTrack) -> tuple[str, ...]:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 
 from storage.ids import VideoId
 from storage.lifecycle import VideoState
 from storage.media.sniffing import HEAD_BYTES
-from tests.uploads import Sending, ask, create, memory_ports, offset_of, patch, small_app
+from tests.uploads import Sending, ask, create, offset_of, patch, run, small_app
 from upload_api.app import Ports
 
 PART = 2 * HEAD_BYTES
 ARCHIVE = b"PK\x03\x04" + bytes(3 * PART)
 FILM = b"\x1a\x45\xdf\xa3" + bytes(3 * PART)
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30))
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def pieces(data: bytes, size: int = 50_000) -> list[bytes]:

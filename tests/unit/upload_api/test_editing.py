@@ -15,21 +15,10 @@ from storage.grants import KeyRing, Visibility, read_grant
 from storage.jobs import JobKind
 from tests.builders import a_new_upload, a_published, a_published_name, a_thumbnailed, an_encoded
 from tests.journeys import a_playable_video, an_encoding_video, do, take
-from tests.uploads import memory_ports, small_app
+from tests.uploads import small_app
 from upload_api.app import Ports
 
 KEYS = KeyRing(keys={"k1": b"0123456789abcdef"})
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
-
-
-@pytest.fixture
-def catalogue(ports: Ports) -> SqlCatalogue:
-    assert isinstance(ports.catalogue, SqlCatalogue)
-    return ports.catalogue
 
 
 def call(ports: Ports, method: str, path: str, *, settings: dict[str, Any] | None = None, **how: Any) -> httpx.Response:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from storage.ids import VideoId
 from storage.keys import source_key
 from storage.media.sniffing import HEAD_BYTES
-from tests.uploads import Reply, Sending, ask, memory_ports, small_app
+from tests.uploads import Reply, Sending, ask, small_app
+from tests.uploads import run_long as run
 from upload_api.app import Ports
-
-T = TypeVar("T")
 
 FILM = bytes(range(256)) * 3
 FORM = {"content-type": "multipart/form-data; boundary=fish"}
-
-
-def run(test: Coroutine[Any, Any, T]) -> T:
-    async def limited() -> T:
-        async with asyncio.timeout(100):
-            return await test
-
-    return asyncio.run(limited())
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def a_field(name: str, value: str) -> bytes:

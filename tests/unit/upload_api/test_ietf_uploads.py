@@ -6,33 +6,18 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from storage.ids import VideoId
 from storage.keys import source_key
-from tests.uploads import Reply, Sending, ask, memory_ports, offset_of, patch, small_app
+from tests.uploads import Reply, Sending, ask, offset_of, patch, small_app
+from tests.uploads import run_long as run
 from upload_api.app import Ports
 from upload_api.ietf.protocol import filename_of, limit_field
 
-T = TypeVar("T")
-
 FILM = bytes(range(256)) * 2
-
-
-def run(test: Coroutine[Any, Any, T]) -> T:
-    async def limited() -> T:
-        async with asyncio.timeout(100):
-            return await test
-
-    return asyncio.run(limited())
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 async def create(app: Any, body: bytes | Sending = b"", complete: str = "?0", **fields: str) -> Reply:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -16,27 +15,13 @@ from storage.keys import source_key
 from storage.lifecycle import VideoState
 from storage.media.sniffing import HEAD_BYTES
 from tests.file_server import FileServer, serving
-from tests.uploads import RecordingBell, Reply, ask, memory_ports, small_settings
+from tests.uploads import RecordingBell, Reply, ask, small_settings
+from tests.uploads import run_long as run
 from upload_api.app import Ports, create_app
 from upload_api.imports import fetching
 
-T = TypeVar("T")
-
 FILM = bytes(range(256)) * 8
 SETTLED = (VideoState.INSPECTING, VideoState.REJECTED, VideoState.DELETED)
-
-
-def run(test: Coroutine[Any, Any, T]) -> T:
-    async def limited() -> T:
-        async with asyncio.timeout(100):
-            return await test
-
-    return asyncio.run(limited())
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def an_app(ports: Ports, **changes: Any) -> FastAPI:

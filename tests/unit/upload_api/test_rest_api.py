@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -17,31 +17,12 @@ from storage.ids import VideoId
 from storage.jobs import JobKind
 from tests.builders import a_new_upload, a_note, a_published, a_published_name, an_encoded, an_inspected
 from tests.journeys import a_playable_video, a_ready_video, an_encoding_video, an_uploaded_video, do
-from tests.uploads import RecordingBell, create, memory_ports, patch, small_app
+from tests.uploads import RecordingBell, create, patch, run, small_app
 from upload_api.app import Ports
 from upload_api.drain import Drain
 from upload_api.events import EventFeed
 from upload_api.metrics import Metrics
 from upload_api.threads import Threads
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(30):
-            await test
-
-    asyncio.run(limited())
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
-
-
-@pytest.fixture
-def catalogue(ports: Ports) -> SqlCatalogue:
-    assert isinstance(ports.catalogue, SqlCatalogue)
-    return ports.catalogue
 
 
 def client(app: ASGIApp) -> httpx.AsyncClient:

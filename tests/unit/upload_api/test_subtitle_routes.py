@@ -12,23 +12,12 @@ from storage.catalogue.sql import SqlCatalogue
 from storage.jobs import JobKind
 from storage.keys import rendition_key
 from tests.journeys import a_playable_video, an_uploaded_video, take
-from tests.uploads import memory_ports, small_app
+from tests.uploads import small_app
 from upload_api.app import Ports
 from upload_api.captions import MAX_CAPTION_BYTES
 
 VTT = b"WEBVTT\n\n00:01.000 --> 00:02.000\nHello\n"
 SRT = b"1\n00:00:01,000 --> 00:00:02,000\nGuten Tag\n"
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
-
-
-@pytest.fixture
-def catalogue(ports: Ports) -> SqlCatalogue:
-    assert isinstance(ports.catalogue, SqlCatalogue)
-    return ports.catalogue
 
 
 def call(ports: Ports, method: str, path: str, **how: Any) -> httpx.Response:

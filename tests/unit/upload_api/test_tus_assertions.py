@@ -9,16 +9,13 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from storage.catalogue import Concat
 from storage.ids import TenantId, UploadId
 from tests.builders import a_new_upload
-from tests.uploads import ask, create, memory_ports, metadata, patch, small_app
+from tests.uploads import ask, create, metadata, patch, run, small_app
 from upload_api.app import Ports
 
 ASSERTIONS = {
@@ -110,15 +107,6 @@ def test_every_assertion_has_a_test_and_every_number_an_assertion() -> None:
 
 
 # --- those that no other test is about -------------------------------------------------------------------------------
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30))
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def test_11_the_new_offset_is_the_old_one_and_what_was_stored(ports: Ports) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import hashlib
 import zlib
-from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from storage.blobs.memory import MemoryBlobs
 from storage.errors import InvalidRequest
 from storage.ids import UploadId, VideoId
 from storage.keys import source_key
-from tests.uploads import BODY_TYPE, Reply, Sending, ask, create, memory_ports, offset_of, patch, small_app
+from tests.uploads import BODY_TYPE, Reply, Sending, ask, create, offset_of, patch, run, small_app
 from upload_api.app import Ports
 from upload_api.tus.checksums import parse_checksum, parse_promise
 
@@ -26,15 +25,6 @@ DIGESTS = {
     "md5": lambda data: hashlib.md5(data).digest(),
     "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),
 }
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30))
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def checksum(data: bytes, algorithm: str = "sha1") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,10 +24,10 @@ from tests.uploads import (
     Reply,
     Sending,
     ask,
-    memory_ports,
     metadata,
     offset_of,
     patch,
+    run,
     small_app,
 )
 from upload_api.app import Ports
@@ -36,15 +36,6 @@ from upload_api.tus.recovery import Janitor
 
 FILM = bytes(range(256)) * 3
 SIZES = (100, 16, 5, 0, 3, 644)  # parts of at least 16 bytes: copied, copied, filled up, nothing, filled up, copied
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30))
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def id_of(url: str) -> UploadId:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -21,31 +20,16 @@ from tests.uploads import (
     Sending,
     ask,
     create,
-    memory_ports,
     metadata,
     offset_of,
     patch,
+    run,
     small_app,
 )
 from upload_api.app import Ports
 from upload_api.tus.recovery import Janitor, finish_stranded
 
-T = TypeVar("T")
-
 FILM = bytes(range(256)) * 2
-
-
-def run(test: Coroutine[Any, Any, T]) -> T:
-    async def limited() -> T:
-        async with asyncio.timeout(30):
-            return await test
-
-    return asyncio.run(limited())
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def stored(ports: Ports, video: str) -> bytes:

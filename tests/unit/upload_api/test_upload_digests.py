@@ -6,8 +6,6 @@ import asyncio
 import gc
 import hashlib
 import threading
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +14,8 @@ from storage.catalogue.sql import SqlCatalogue
 from storage.errors import NotFound
 from storage.ids import UploadId
 from storage.keys import source_key
-from tests.uploads import Reply, Sending, ask, create, memory_ports, offset_of, patch, small_app
+from tests.uploads import Reply, Sending, ask, create, offset_of, patch, small_app
+from tests.uploads import run_long as run
 from upload_api.app import Ports
 from upload_api.drain import Drain
 from upload_api.threads import Threads
@@ -25,19 +24,6 @@ from upload_api.tus.digesting import Digester
 from upload_api.tus.hashing import Hashing, PassingFiles
 
 CONTENT = bytes(range(256)) * 3
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(120):
-            await test
-
-    asyncio.run(limited())
 
 
 def digest_of(ports: Ports, url: str) -> str | None:

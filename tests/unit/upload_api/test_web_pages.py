@@ -16,16 +16,11 @@ from storage.jobs import JobKind
 from storage.showing import Showing
 from tests.builders import a_new_upload, a_published, a_published_name, an_encoded
 from tests.journeys import an_encoding_video, do
-from tests.uploads import memory_ports, small_app
+from tests.uploads import small_app
 from tests.web_weight import page_weight
 from upload_api.app import Ports
-from upload_api.web.pages import Markup, render_page
+from upload_api.web.pages import Markup, render_page, with_parts
 from upload_api.web.routes import HERE, LIBRARIES, texts
-
-
-@pytest.fixture
-def ports() -> Ports:
-    return memory_ports()
 
 
 def catalogue_of(ports: Ports) -> SqlCatalogue:
@@ -49,11 +44,21 @@ def test_slots_are_filled_and_escaped() -> None:
         render_page("{{nothing}}", {})
 
 
+def test_parts_come_before_slots() -> None:
+    whole = with_parts("<head>\n{{part:head}}\n</head>{{b}}", lambda name: f"{name} {{{{text:a}}}}")
+    assert render_page(whole, {"a": "x"}, {"b": "y"}) == "<head>\nhead x</head>y"
+
+
 def test_no_page_has_inline_script_or_style() -> None:
-    for template in (HERE / "pages").glob("*.html"):
+    for template in templates():
         text = template.read_text()
         inline = r"<script(?![^>]*\b(?:src=|type=\"application/json\"))|<style|\sstyle=|\son\w+=|javascript:"
         assert not re.search(inline, text), template.name
+
+
+def templates() -> list[Path]:
+    """Pages, and the parts that they have in common."""
+    return sorted((*(HERE / "pages").iterdir(), *(HERE / "parts").iterdir()))
 
 
 def scripts() -> list[Path]:
@@ -61,7 +66,7 @@ def scripts() -> list[Path]:
 
 
 def test_every_string_that_pages_and_scripts_name_exists_and_is_used() -> None:
-    everything = "\n".join(path.read_text() for path in (*(HERE / "pages").iterdir(), *scripts()))
+    everything = "\n".join(path.read_text() for path in (*templates(), *scripts()))
     named = set(re.findall(r"\{\{text:([\w.]+)\}\}", everything)) | set(re.findall(r'say\(\s*"([\w.]+)"', everything))
     counted = set(re.findall(r'count\(\s*"([\w.]+)"', everything))
     begun = tuple(set(re.findall(r"`([\w.]+\.)\$\{", everything)))

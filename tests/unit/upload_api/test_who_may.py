@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ from storage.quotas import Limits
 from storage.upload_grants import UploadGrant, sign_upload_grant
 from tests.builders import a_new_upload
 from tests.uploads import BODY_TYPE, Reply, Sending, ask, memory_ports, metadata, offset_of, patch, small_app
+from tests.uploads import run_long as run
 from upload_api.app import Ports
 from upload_api.auth.rates import Kind, Rate, RateLimiter, arrive, parse_rates
 from upload_api.auth.rules import CAPABILITY, OPEN, Door, needed, video_of
@@ -31,14 +32,6 @@ from upload_api.urls import Asked, client_address
 ACME, OTHER = TenantId("acme"), TenantId("other")
 RING = KeyRing(keys={"main": b"m" * 32})
 HOME = {"origin": "http://fish.test"}
-
-
-def run(test: Coroutine[Any, Any, None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(120):
-            await test
-
-    asyncio.run(limited())
 
 
 @dataclass

@@ -9,7 +9,7 @@ import pytest
 
 from storage.errors import UnsupportedSource
 from storage.jobs import JobKind, Lane
-from storage.media.source import FieldOrder, OtherTrack
+from storage.media.source import FieldOrder, OtherTrack, SubtitleTrack
 from tests.builders import a_source, a_video_track, an_audio_track
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode, plan_notes
@@ -117,14 +117,18 @@ def test_a_single_rung_has_no_second_job_for_an_early_chunk() -> None:
 def test_facts_are_told_as_a_table() -> None:
     video = a_video_track(rotation=90, steady=False, bit_depth=10, color_transfer="smpte2084", frame_count=499)
     audio = an_audio_track(language="de", channels=6, title="Ton\x1b[31m", default=True)
-    source = a_source(demuxer="mov", size_bytes=5_000_000, duration=Fraction(20), video=video, audio=(audio,))
+    text = SubtitleTrack(index=2, codec="subrip", language="de", title="Für\x1balle", forced=True)
+    source = a_source(
+        demuxer="mov", size_bytes=5_000_000, duration=Fraction(20), video=video, audio=(audio,), subtitles=(text,)
+    )
     assert describe_source(source) == (
         "MP4/QuickTime, 5 MB, 0:00:20.000\n"
         "\n"
-        "track  kind   codec  details\n"
-        "#0     video  h264   1280x720, shown as 720x1280, rotated by 90°, 25 fps on average, varying, 499 frames,"
+        "track  kind   codec   details\n"
+        "#0     video  h264    1280x720, shown as 720x1280, rotated by 90°, 25 fps on average, varying, 499 frames,"
         " 10 bit, smpte2084\n"
-        "#1     audio  aac    5.1, 48000 Hz, German, “Ton?[31m”, default"
+        "#1     audio  aac     5.1, 48000 Hz, German, “Ton?[31m”, default\n"
+        "#2     text   subrip  German, “Für?alle”, forced"
     )
 
 
