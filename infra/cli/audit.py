@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from infra.cli.console import REFUSED, examples, print_json, say, settings, table
-from infra.setting_texts import variable
-from infra.settings import Settings, StoreKind
+from infra.cli.console import REFUSED, examples, print_json, say, table
+from infra.cli.inside import of_state
 from storage.audit import Audit, FindingKind
 
 SHOWN = 50
@@ -53,7 +52,7 @@ def audit(
     from infra.composition import open_bell, open_blobs, open_catalogue
     from workers import audit as auditing
 
-    ours = _of_state(state_dir)
+    ours = of_state(state_dir)
     catalogue, blobs = open_catalogue(ours), open_blobs(ours)
     try:
         catalogue.check()
@@ -100,28 +99,3 @@ def _tell(found: Audit) -> None:
         say(f"{finding.kind}: {finding.sentence}")
     if len(found.findings) > SHOWN:
         say(f"… and {len(found.findings) - SHOWN} more; --json lists all.")
-
-
-def _of_state(state_dir: Path | None) -> Settings:
-    if state_dir is None:
-        return settings()
-    from infra.stack.parts import s3_endpoint
-    from infra.stack.state import StateDir, recall
-
-    derived = Settings.from_env({variable("state_dir"): str(state_dir)})
-    ours = dataclasses.replace(
-        settings(),
-        state_dir=state_dir,
-        database_url=derived.database_url,
-        local_store_dir=derived.local_store_dir,
-    )
-    remembered = recall(StateDir(root=state_dir))
-    if remembered is None or remembered.store != StoreKind.S3:
-        return ours
-    return dataclasses.replace(
-        ours,
-        store=StoreKind.S3,
-        s3_endpoint=s3_endpoint(remembered),
-        s3_access_key=remembered.s3_access_key,
-        s3_secret_key=remembered.s3_secret_key,
-    )

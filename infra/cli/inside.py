@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.cli.console import examples, out, print_json, say, settings, table
-from infra.setting_texts import variable
+from infra.cli.console import examples, out, print_json, say, table
 from infra.settings import Settings
 from storage.catalogue import Catalogue
 from storage.ids import JobId, VideoId
@@ -99,7 +98,7 @@ def opened(state_dir: Path | None) -> Iterator[Catalogue]:
 
 
 def of_state(state_dir: Path | None) -> Settings:
-    if state_dir is None:
-        return settings()
-    derived = Settings.from_env({variable("state_dir"): str(state_dir)})
-    return dataclasses.replace(settings(), state_dir=state_dir, database_url=derived.database_url)
+    """Settings of the system to look into: of the stack in ``state_dir``, `infra.stack.embedded.settings_of`."""
+    from infra.stack.embedded import settings_of
+
+    return settings_of(os.environ, state_dir)

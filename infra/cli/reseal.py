@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from infra.cli.console import examples, print_json, say, settings
+from infra.cli.console import examples, print_json, say
+from infra.cli.inside import Json, State, of_state
 from storage.errors import InvalidRequest
 
 _AT_ONCE = 500
@@ -16,11 +15,11 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples("FISHLADDER_SEALING_KEYS=new:…,old:… fishladder reseal"))(reseal)
 
 
-def reseal(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def reseal(state_dir: State = None, as_json: Json = False) -> None:
     """Seal all content keys with the first of FISHLADDER_SEALING_KEYS; afterwards the others are no longer needed."""
     from infra.composition import open_catalogue, sealing_ring
 
-    ours = settings()
+    ours = of_state(state_dir)
     ring = sealing_ring(ours)
     if ring.sealing_id is None:
         raise InvalidRequest("There is no sealing key: set FISHLADDER_SEALING_KEYS, the new one first.")

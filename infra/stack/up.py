@@ -16,9 +16,10 @@ from infra.setting_texts import variable
 from infra.settings import Configured, StoreKind, to_env
 from infra.stack import parts, preflight
 from infra.stack.children import Command, Nursery
+from infra.stack.embedded import with_embedded
 from infra.stack.parts import Part
 from infra.stack.plan import Asked, StackPlan, plan_stack
-from infra.stack.state import Remembered, StateDir, locked, recall, remember
+from infra.stack.state import StateDir, locked, recall, remember
 from infra.stack.supervisor import Signals, Stopped, Supervisor
 from storage.jobs import LANES_BY_URGENCY, Lane
 
@@ -69,7 +70,8 @@ def _run(
     notes = (*plan.notes, *preflight.check(plan.settings, state))
     names = parts.WORKER_PORTS + parts.VALKEY_PORTS * plan.valkey + parts.SEAWEEDFS_PORTS * plan.seaweedfs
     remembered = remember(state, names, plan.settings.store)
-    plan = _with_embedded(plan, state, remembered)
+    embedded = with_embedded(plan.settings, state, remembered, valkey=plan.valkey, seaweedfs=plan.seaweedfs)
+    plan = dataclasses.replace(plan, settings=embedded)
 
     stores: list[Part] = []
     if plan.valkey:
@@ -114,27 +116,6 @@ def _run(
     finally:
         supervisor.stop()
     console.print("Everything has stopped. The same command goes on where this left off.")
-
-
-def _with_embedded(plan: StackPlan, state: StateDir, remembered: Remembered) -> StackPlan:
-    """``plan`` with the addresses and passwords of the parts that we start ourselves."""
-    settings = plan.settings
-    if settings.scratch_dir is None:
-        settings = dataclasses.replace(settings, scratch_dir=state.root / "scratch")
-    if not settings.signing_keys:
-        settings = dataclasses.replace(settings, signing_keys=(f"state:{remembered.signing_key}",))
-    if not settings.sealing_keys:
-        settings = dataclasses.replace(settings, sealing_keys=(f"state:{remembered.sealing_key}",))
-    if plan.valkey:
-        settings = dataclasses.replace(settings, broker_url=parts.broker_url(remembered))
-    if plan.seaweedfs:
-        settings = dataclasses.replace(
-            settings,
-            s3_endpoint=parts.s3_endpoint(remembered),
-            s3_access_key=remembered.s3_access_key,
-            s3_secret_key=remembered.s3_secret_key,
-        )
-    return dataclasses.replace(plan, settings=settings)
 
 
 def _upload_command(plan: StackPlan, files: tuple[Path, ...]) -> Command:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.published import until_settled
-from tests.e2e.stack import RunningStack
+from tests.e2e.stack import ROOT, RunningStack
 
 pytestmark = pytest.mark.e2e
 
@@ -21,6 +23,19 @@ def test_tuspy_uploads_in_chunks_and_the_video_becomes_ready(stack: RunningStack
     assert facts["state"] == "ready", facts
     assert facts["title"] == "From tuspy"
     assert facts["progress"] == 1
+
+    told = subprocess.run(
+        [sys.executable, "-m", "infra", "audit", "--state-dir", str(stack.state), "--json"],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if not key.startswith("FISHLADDER_")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    found = json.loads(told.stdout)
+    assert found["referenced"] > 0, "the audit looks into the store of this stack, whose keys its folder remembers"
+    assert (found["counts"]["lost"], found["counts"]["doubled"]) == (0, 0), found
 
 
 @pytest.mark.parametrize("chunk_bytes", [pytest.param(None, id="one PATCH"), pytest.param(250_000, id="chunked")])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.settings import Configured, StoreKind
+from infra.stack import parts
+from infra.stack.embedded import settings_of
 from infra.stack.plan import Asked, StackPlan, plan_stack
+from infra.stack.state import StateDir, remember
 from infra.stack.supervisor import Restart, RestartPolicy, decide_restart
 from storage.errors import Unavailable
 
@@ -30,6 +34,31 @@ def test_slots_follow_the_cpus_and_the_memory() -> None:
     assert of_memory == {1: 1, 4: 1, 8: 2, 16: 5, 64: 16}
     assert plan(cpus=4, memory_bytes=64 * 1024**3).slots == 2
     assert plan({"FISHLADDER_WORKERS": "3"}, cpus=4, memory_bytes=8 * 1024**3).slots == 3
+
+
+def test_verbs_that_look_inside_find_the_parts_that_a_stack_started(tmp_path: Path) -> None:
+    state = StateDir(root=tmp_path)
+    remembered = remember(state, (*parts.VALKEY_PORTS, *parts.SEAWEEDFS_PORTS), StoreKind.S3)
+
+    ours = settings_of({"FISHLADDER_SIGNING_KEYS": f"mine:{'ab' * 32}"}, tmp_path)
+    assert (ours.store, ours.s3_secret_key) == (StoreKind.S3, remembered.s3_secret_key)
+    assert str(remembered.ports["seaweedfs.s3"]) in (ours.s3_endpoint or "")
+    assert str(remembered.ports["valkey"]) in ours.broker_url
+    assert str(tmp_path) in ours.database_url
+    assert [key.split(":")[0] for key in ours.signing_keys] == ["mine", "state"], "ours still verify what they signed"
+    assert ours.sealing_keys == (f"state:{remembered.sealing_key}",)
+
+
+def test_verbs_that_look_inside_follow_what_the_operator_names(tmp_path: Path) -> None:
+    remember(StateDir(root=tmp_path), (*parts.VALKEY_PORTS, *parts.SEAWEEDFS_PORTS), StoreKind.S3)
+    elsewhere = {"FISHLADDER_S3_ENDPOINT": "https://s3.example", "FISHLADDER_BROKER_URL": "redis://broker"}
+    ours = settings_of(elsewhere, tmp_path)
+    assert (ours.s3_endpoint, ours.broker_url) == ("https://s3.example", "redis://broker")
+
+    a_fleet = {"FISHLADDER_STATE_DIR": str(tmp_path), "FISHLADDER_DATABASE_URL": "postgresql://db/fladder"}
+    ours = settings_of(a_fleet)
+    assert ours.database_url == "postgresql://db/fladder"
+    assert ours.sealing_keys == (), "another system's folder says nothing about a fleet"
 
 
 def test_a_part_that_runs_elsewhere_is_not_started() -> None:
