@@ -64,9 +64,9 @@ web-weight: $(STAMPS)/dev node_modules/.all ## What a browser loads for each pag
 test-media: $(STAMPS)/dev node_modules/.all ## Every shared media file through the whole pipeline, with full ladders
 	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py -v
 
-fuzz: $(STAMPS)/dev node_modules/.all ## 2,000 mutated media files: none hangs, none kills; FUZZ=count SEED=number
-	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \
-		$(PY) -m pytest tests/integration/test_fuzz.py -s
+fuzz: $(STAMPS)/dev node_modules/.all ## 2,000 mutated media files: none hangs, none kills; FUZZ=count FROM=number SEED=number
+	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_FROM=$(or $(FROM),0) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \
+		$(PY) -m pytest -q -n auto tests/integration/test_fuzz.py
 
 fault-upload: $(STAMPS)/dev ## 500 uploads through cuts, resets and killed servers; SEED=number
 	@LADDER_TEST_UPLOADS=500 LADDER_TEST_SEED=$(or $(SEED),20) $(PY) -m pytest -q tests/integration/test_upload_faults.py

@@ -1,6 +1,7 @@
 """Mutated media files through the whole pipeline: none hangs, none kills a worker, each ends ready or rejected.
 
-A short run by default. ``make fuzz`` sets ``LADDER_TEST_FUZZ`` (how many files) and ``LADDER_TEST_FUZZ_SEED``.
+A short run by default. ``make fuzz`` sets ``LADDER_TEST_FUZZ`` (how many files), ``LADDER_TEST_FUZZ_FROM`` (the number of the
+first, to go on where a run ended) and ``LADDER_TEST_FUZZ_SEED``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from workers.ffmpeg.process import Tools, find_tools
 pytestmark = pytest.mark.integration
 
 COUNT = int(os.environ.get("LADDER_TEST_FUZZ", "16"))
+FIRST = int(os.environ.get("LADDER_TEST_FUZZ_FROM", "0"))
 SEED = int(os.environ.get("LADDER_TEST_FUZZ_SEED", "1"))
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=12:duration=1")
@@ -102,7 +104,7 @@ def seeds(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", range(COUNT))
+@pytest.mark.parametrize("number", range(FIRST, FIRST + COUNT))
 def test_a_mutated_file_ends_ready_or_rejected(number: int, seeds: list[Path], tools: Tools, tmp_path: Path) -> None:
     # Each file has a chance of its own, so that number 1,234 alone is number 1,234 of all.
     chance = random.Random(f"{SEED}/{number}")

@@ -1,6 +1,7 @@
 """Every shared input through the whole pipeline in this process: each ends as the last column of its manifest says.
 
-With two small rungs, because what is tested is whether a source goes through; ``make test-media`` makes full ladders.
+With two small rungs, because what is tested is whether a source goes through; ``make test-media`` makes full ladders, and
+has their playlists read by one more parser.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 from storage.catalogue import Asset
 from storage.lifecycle import VideoState
 from tests.conformant import assert_conformant
+from tests.hls_parser import assert_hls_parser_reads_alike
 from tests.pipeline import through_the_pipeline
 from tests.shared import shared_folder
 from workers.ffmpeg.process import Tools, find_tools
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.integration
 
 _SHARED = shared_folder()
 _ABSENT = "the shared media inputs are not beside this checkout"
-_POLICY = DEFAULT_POLICY if os.environ.get("LADDER_TEST_FULL_LADDERS") else FAST_POLICY
+_FULL = bool(os.environ.get("LADDER_TEST_FULL_LADDERS"))
+_POLICY = DEFAULT_POLICY if _FULL else FAST_POLICY
 
 LOSSES = {"pictures_lost", "pictures_damaged", "sound_damaged", "damaged_packets", "truncated", "starts_mid_stream"}
 
@@ -61,6 +64,8 @@ def test_each_input_ends_as_its_manifest_says(name: str, outcome: str, tools: To
     assert_conformant(tmp_path / "site")
     if outcome == "salvage":
         assert codes & LOSSES
+    if _FULL:
+        assert_hls_parser_reads_alike(tmp_path / "site")
 
 
 def _everything_is_there(asset: Asset, *, sound_alone: bool) -> None:

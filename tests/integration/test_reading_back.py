@@ -6,8 +6,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,13 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from infra.cli.libraries import WebLibrary
 from packager.conformance import Severity, judge, read_subject
-from tests.conformant import assert_conformant, examined
+from tests.conformant import assert_conformant
+from tests.hls_parser import assert_hls_parser_reads_alike
 from tests.integration.test_media_table import through_the_pipeline
 from workers.ffmpeg.process import Tools, find_tools
 
@@ -61,50 +59,9 @@ def site(film: Path, tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "site"
 
 
-READ_WITH_HLS_PARSER = """
-const { parse } = require(process.argv[1] + "/hls-parser");
-const { readFileSync } = require("fs");
-const told = process.argv.slice(2).map((file) => {
-  const read = parse(readFileSync(file, "utf8"));
-  if (read.isMasterPlaylist) {
-    return read.variants.map((one) => [one.uri, one.bandwidth, one.averageBandwidth, one.codecs, one.resolution.height]);
-  }
-  const range = (one) => (one.byterange ? [one.byterange.offset, one.byterange.length] : null);
-  return read.segments.map((one) => [one.uri, one.duration, range(one)]);
-});
-console.log(JSON.stringify(told));
-"""
-
-
 def test_hls_parser_reads_the_facts_that_we_read(site: Path) -> None:
     """A parser in another language by other people."""
-    modules = Path(os.environ.get("LADDER_TEST_NODE_MODULES", Path(__file__).parents[2] / "node_modules"))
-    node = shutil.which("node")
-    if node is None or not (modules / "hls-parser").is_dir():
-        pytest.skip("Node.js or hls-parser is not installed: `make test` brings it")
-    subject, _ = examined(site)
-    master, *media = [*subject.multivariants, *subject.playlists.values()]
-    # The image playlist's tags are none of the specification that this parser knows.
-    media = [one for one in media if not one.url.endswith("/storyboard.m3u8")]
-    files = [unquote(urlsplit(one.url).path) for one in (master, *media)]
-    argv = [node, "-e", READ_WITH_HLS_PARSER, str(modules.resolve()), *files]
-    told = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout)
-    variants, *segments = told
-    assert variants == [
-        [
-            (one.url or "").partition("/site/")[2],
-            int(one.number("BANDWIDTH") or 0),
-            int(one.number("AVERAGE-BANDWIDTH") or 0),
-            one.text("CODECS"),
-            int((one.text("RESOLUTION") or "").partition("x")[2]),
-        ]
-        for one in (*master.variants, *master.iframe_variants)
-    ]
-    for theirs, ours in zip(segments, media, strict=True):
-        assert theirs == [
-            [one.uri, float(one.seconds or 0), [one.span[0], one.span[1] - one.span[0]] if one.span else None]
-            for one in ours.pieces
-        ]
+    assert_hls_parser_reads_alike(site)
 
 
 class Plain(http.server.SimpleHTTPRequestHandler):
