@@ -224,14 +224,14 @@ def _retire_failed(tx: Transaction, before_ms: int, limit: int) -> int:
 def _ring_again(tx: Transaction, stale_bell_ms: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
     """Bells get lost, and nobody rings for a delay that has passed."""
     unheard = sa.or_(jobs.c.bell_at_ms <= tx.now - stale_bell_ms, jobs.c.bell_at_ms < jobs.c.run_after_ms)
-    waiting = (
-        sa.select(jobs.c.id)
+    waiting = tx.all(
+        sa.select(jobs.c.id, jobs.c.lane)
         .where(is_ready, jobs.c.run_after_ms <= tx.now, unheard)
+        .limit(BATCH)  # who answers a bell rings again while there is more to do
         .with_for_update(skip_locked=True)  # just being claimed or cancelled
     )
-    rung = tx.execute(
-        sa.update(jobs).where(jobs.c.id.in_(waiting)).values(bell_at_ms=tx.now).returning(jobs.c.lane)
-    ).all()
-    for (lane,) in rung:
+    if waiting:
+        tx.execute(sa.update(jobs).where(jobs.c.id.in_([row.id for row in waiting])).values(bell_at_ms=tx.now))
+    for row in waiting:
         repairs["unheard_bell"] += 1
-        bells[Lane(lane)] += 1
+        bells[Lane(row.lane)] += 1

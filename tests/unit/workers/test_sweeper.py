@@ -13,10 +13,10 @@ from storage.catalogue import Doomed, NewUpload, Swept, Upload
 from storage.catalogue.sql import SqlCatalogue
 from storage.errors import NotFound, StoreUnavailable
 from storage.ids import DEFAULT_TENANT
-from storage.jobs import JobState, Lane
+from storage.jobs import Lane
 from storage.keys import tail_key
 from storage.lifecycle import VideoState
-from tests.workshop import RecordingBell, an_uploaded_video
+from tests.workshop import RecordingBell
 from workers.settings import WorkerSettings
 from workers.sweeper import Sweeper, SweeperMetrics
 
@@ -37,27 +37,6 @@ class DoomingCatalogue(SqlCatalogue):
 
 def a_sweeper(catalogue: SqlCatalogue, blobs: MemoryBlobs | None = None, holder: str = "one") -> Sweeper:
     return Sweeper(catalogue, blobs or MemoryBlobs(), RecordingBell(), SETTINGS, holder=holder)
-
-
-def test_a_lease_that_ran_out_is_ready_again_counted_and_rung_for() -> None:
-    catalogue, bell, registry = SqlCatalogue.in_memory(), RecordingBell(), CollectorRegistry()
-    an_uploaded_video(catalogue)
-    catalogue.claim("dead worker", tuple(Lane), -1)
-    sweeper = Sweeper(catalogue, MemoryBlobs(), bell, SETTINGS, metrics=SweeperMetrics(registry))
-    assert sweeper.sweep_once()
-    (job,) = catalogue.jobs()
-    assert (job.state, job.kills) == (JobState.READY, 1)
-    assert bell.rung == [Lane.PLAYABLE]
-    assert registry.get_sample_value("fishladder_sweeper_repairs_total", {"rule": "expired_lease"}) == 1
-
-
-def test_a_job_that_keeps_killing_workers_is_a_dead_letter() -> None:
-    catalogue = SqlCatalogue.in_memory()
-    video = an_uploaded_video(catalogue)
-    for _ in range(SETTINGS.max_kills):
-        catalogue.claim("dead worker", tuple(Lane), -1)
-        a_sweeper(catalogue).sweep_once()
-    assert catalogue.video(video).state is VideoState.FAILED
 
 
 def test_only_one_sweeper_leads() -> None:
