@@ -152,11 +152,24 @@ def slots(settings: Settings) -> int:
 
 def policy(settings: Settings) -> Policy:
     """What planning decides by."""
-    from workers.planning.policy import DEFAULT_POLICY, EncryptionPolicy
+    from workers.planning.policy import DEFAULT_POLICY
+
+    return _as_set(DEFAULT_POLICY, settings)
+
+
+def policies_before(settings: Settings) -> dict[str, Policy]:
+    """What planning decides by for videos of older recipes."""
+    from workers.planning.policy import POLICIES_BEFORE
+
+    return {recipe: _as_set(policy, settings) for recipe, policy in POLICIES_BEFORE.items()}
+
+
+def _as_set(policy: Policy, settings: Settings) -> Policy:
+    from workers.planning.policy import EncryptionPolicy
 
     encryption = EncryptionPolicy(default=settings.encryption, key_period_s=settings.key_period_s)
-    ladder = dataclasses.replace(DEFAULT_POLICY.ladder, hardware=settings.gpu)
-    return dataclasses.replace(DEFAULT_POLICY, ladder=ladder, encryption=encryption)
+    ladder = dataclasses.replace(policy.ladder, hardware=settings.gpu)
+    return dataclasses.replace(policy, ladder=ladder, encryption=encryption)
 
 
 def tools_of(settings: Settings) -> Tools:
@@ -216,7 +229,7 @@ def runner_parts(settings: Settings) -> RunnerParts:
         settings=ours,
         sources=SourceCache(blobs, ours.sources, ours.source_cache_bytes),
         steps={
-            JobKind.INSPECT: partial(inspect, policy=policy(settings)),
+            JobKind.INSPECT: partial(inspect, policy=policy(settings), before=policies_before(settings)),
             JobKind.ENCODE: encode,
             JobKind.AUDIO: audio,
             JobKind.THUMBNAILS: thumbnails,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from storage.jobs import Lane
 from storage.media.ladder import RECIPE
+from workers.planning.policy import POLICIES_BEFORE
 
-KNOWN_RECIPES = (RECIPE,)
+KNOWN_RECIPES = (RECIPE, *POLICIES_BEFORE)
 """The one that new videos get, and any older one whose jobs this version still does right."""
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.schema import migrate
 from storage.errors import Unavailable
 from storage.ids import VideoId
-from storage.jobs import JobState
+from storage.jobs import JobState, Lane
 from tests.chaos.fleet import Deck, Fleet
 from tests.chaos.report import Report, begun, judge
 from tests.chaos.worker import LEASE_MS, full_disk, open_store
@@ -37,12 +37,16 @@ DATABASE_FAULTS = (Fault.CUT, Fault.SILENT, Fault.REFUSE, Fault.DEAF, Fault.SLOW
 STORE_FAULTS = tuple(fault for fault in Fault if fault is not Fault.NONE)
 CLOCKS = ("+1h", "-1h", "+0")
 LONGEST_CALM_S = 2.0
+LONGEST_LULL_S = 20.0
+"""Then something happens though nothing was done since the last time."""
+TOLD_EVERY_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
-    """``every_s``: about how often something happens; ``storm_s``: for how long, then the weather is fair. The storm goes
-    on until everything that may happen has happened once: for that, more videos come in if need be.
+    """``every_s``: about how often something happens, and ``every_jobs``: after so many more jobs at the earliest, however
+    slow the machine is; ``storm_s``: for how long, then the weather is fair. The storm goes on until everything that may
+    happen has happened once: for that, more videos come in if need be.
 
     ``film``: a file that is really encoded, in place of made-up results. ``outages``: PostgreSQL is killed, the disk of a
     local store is full. ``clocks``: workers' clocks jump by an hour."""
@@ -51,6 +55,7 @@ class Weather:
     workers: int = 3
     seed: int = 42
     every_s: float = 1.0
+    every_jobs: int = 0
     lease_ms: int = LEASE_MS
     database: str = "sqlite"
     store: str = "local"
@@ -86,6 +91,8 @@ class Run:
         self.catalogue: SqlCatalogue
         self.blobs: BlobStore
         self._seeded = random.Random(weather.seed + 1)
+        self._began_s = time.monotonic()
+        self._tell_at_s = self._began_s + TOLD_EVERY_S
 
     def prepare(self, stack: ExitStack) -> None:
         direct = {
@@ -128,22 +135,27 @@ class Run:
         """Until everything is done; False if it is not in time."""
         storm_ends = time.monotonic() + self.weather.storm_s
         deadline = time.monotonic() + self.weather.patience_s
-        next_at = time.monotonic()
+        next_at, next_done = time.monotonic(), 0
         while time.monotonic() < deadline:
             self.fleet.tend()
             now = time.monotonic()
+            counts = self._counts()
+            self._tell(counts)
+            done = sum(count for (state, _), count in counts.items() if state is JobState.DONE)
             for hazard in self.hazards:
                 if hazard.calm_at_s is not None and now >= hazard.calm_at_s:
                     hazard.calm_at_s = None
                     hazard.calm()
             waits = [hazard for hazard in self.hazards if not hazard.deck.all_were_dealt]
             stormy = bool(waits) or now < storm_ends
-            if stormy and now >= next_at and self._strike(waits or self.hazards):
+            due = now >= next_at and (done >= next_done or now >= next_at + LONGEST_LULL_S)
+            if stormy and due and self._strike(waits or self.hazards):
                 next_at = now + self._seeded.uniform(0.5, 1.5) * self.weather.every_s
-            if not stormy and self.weather.clocks:
-                # On SQLite, times may lie an hour ahead by now: all are due when everybody's clock is beyond them.
+                next_done = done + round(self._seeded.uniform(0.5, 1.5) * self.weather.every_jobs)
+            if not stormy and self.weather.clocks and self.weather.database == "sqlite":
+                # There, times may lie an hour ahead by now: all are due when everybody's clock is beyond them.
                 self.fleet.set_clocks("+3h")
-            if self._is_done():
+            if counts and not {state for state, _ in counts} & {JobState.READY, JobState.LEASED}:
                 if not waits:
                     return True
                 self.add_video()
@@ -172,12 +184,24 @@ class Run:
         leased = {(job.id, job.token) for job in self.catalogue.jobs(state=JobState.LEASED)}
         return {pid for pid, job, token in begun(self.folder) if (job, token) in leased}
 
-    def _is_done(self) -> bool:
+    def _counts(self) -> Mapping[tuple[JobState, Lane], int]:
+        """Jobs by state and lane; nothing while the database does not answer."""
         try:
-            states = {state for state, _ in self.catalogue.job_counts()}
+            return self.catalogue.job_counts()
         except Unavailable:
-            return False
-        return not states & {JobState.READY, JobState.LEASED}
+            return {}
+
+    def _tell(self, counts: Mapping[tuple[JobState, Lane], int]) -> None:
+        """Now and then, how far things are, for whoever watches a long run."""
+        if not counts or time.monotonic() < self._tell_at_s:
+            return
+        self._tell_at_s = time.monotonic() + TOLD_EVERY_S
+        states: Counter[str] = Counter()
+        for (state, _), count in counts.items():
+            states[state] += count
+        told = ", ".join(f"{state} {count}" for state, count in sorted(states.items()))
+        so_far = f"{self.fleet.kills.total()} kills, {self.faults.total()} faults"
+        print(f"{time.monotonic() - self._began_s:.0f} s: {told}; {so_far}", file=sys.stderr, flush=True)
 
     # --- what may happen ---------------------------------------------------------------------------------------------
 
@@ -288,9 +312,10 @@ def make_film(path: Path) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=350)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
+    parser.add_argument("--every-jobs", type=int, default=20)
     parser.add_argument("--lease", type=int, default=10_000, dest="lease_ms")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")

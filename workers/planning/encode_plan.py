@@ -14,7 +14,7 @@ from workers.planning.policy import Policy, SourceLimits
 from workers.planning.subtitles import plan_subtitles
 
 
-def plan_encode(source: Source, policy: Policy) -> EncodePlan:
+def plan_encode(source: Source, policy: Policy, *, recipe: str = RECIPE) -> EncodePlan:
     """The plan for ``source``. Raises `UnsupportedSource` for one that `SourceLimits` refuse. Without a picture it is a
     plan for sound alone."""
     check_limits(source, policy.limits)
@@ -22,7 +22,7 @@ def plan_encode(source: Source, policy: Policy) -> EncodePlan:
     total = total_frames(source.duration, ladder.frame_rate) if source.video else sound_frames(source.duration)
     audio = plan_audio(source.audio, policy.audio)
     return EncodePlan(
-        recipe=RECIPE,
+        recipe=recipe,
         ladder=ladder,
         total_frames=total,
         chunks=plan_chunks(total, ladder, policy.chunks) if source.video else (),

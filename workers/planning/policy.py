@@ -5,6 +5,7 @@ Rates and CRFs are for H.264 at 24–30 frames per second and 16:9; the planners
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -133,6 +134,11 @@ class Policy:
 
 
 DEFAULT_POLICY = Policy()
+"""What the recipe of this version plans by (`storage.media.ladder.RECIPE`)."""
+
+POLICIES_BEFORE: Mapping[str, Policy] = {}
+"""What older recipes plan by, each for as long as jobs of it may be left. Whoever changes a number above that shows in the
+bytes raises `RECIPE` and leaves its predecessor here: films that were begun by the version before end by its numbers."""
 
 FAST_POLICY = Policy(
     ladder=LadderPolicy(

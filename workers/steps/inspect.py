@@ -13,7 +13,7 @@ import structlog
 
 from storage.content_keys import SealedKey
 from storage.errors import DamagedSource, KeyUnavailable, Rejected, ToolFailed, UnsupportedSource
-from storage.jobs import Inspected
+from storage.jobs import Inspected, plain_recipe
 from storage.media.codecs import DECODERS
 from storage.media.encryption import Encryption
 from storage.media.ladder import EncodePlan
@@ -28,7 +28,7 @@ from workers.ffmpeg.reports import read_report
 from workers.ffmpeg.tools import Limits, Tools
 from workers.flow import plan_jobs
 from workers.planning.encode_plan import plan_encode, plan_notes
-from workers.planning.policy import DEFAULT_POLICY, Policy
+from workers.planning.policy import DEFAULT_POLICY, POLICIES_BEFORE, Policy
 from workers.planning.reads import BEGINNINGS
 from workers.steps.context import StepContext
 
@@ -44,10 +44,14 @@ _RUN = (
 """The probe, found beside this program's modules, and none of those modules found with it."""
 
 
-def inspect(ctx: StepContext, policy: Policy = DEFAULT_POLICY) -> Inspected:
-    """Facts, plan and all further jobs of the video. Raises `UnsupportedSource` or `DamagedSource` to refuse it."""
+def inspect(
+    ctx: StepContext, policy: Policy = DEFAULT_POLICY, *, before: Mapping[str, Policy] = POLICIES_BEFORE
+) -> Inspected:
+    """Facts, plan and all further jobs of the video. Raises `UnsupportedSource` or `DamagedSource` to refuse it.
+
+    ``policy``: of this version's recipe; ``before``: of the older ones that it knows too. The job's own recipe decides."""
     source = _source(ctx)
-    outcome = decide(source, ctx, policy)
+    outcome = decide(source, ctx, before.get(plain_recipe(ctx.job.recipe), policy))
     log.info(
         "source_inspected",
         **ctx.job.log_context(),
@@ -88,7 +92,7 @@ def _source(ctx: StepContext) -> Source:
 def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
     """What follows from the facts of ``source`` for the video of ``ctx``."""
     encryption = (ctx.keys.wished(ctx.video.id) if ctx.keys is not None else None) or policy.encryption.default
-    plan = replace(plan_encode(source, policy), encryption=encryption)
+    plan = replace(plan_encode(source, policy, recipe=plain_recipe(ctx.job.recipe)), encryption=encryption)
     return Inspected(
         source=source,
         plan=plan,
