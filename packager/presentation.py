@@ -30,7 +30,8 @@ class VideoRendition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRendition:
-    """An audio rendition's contiguous segments from number 0. ``language``: BCP 47. ``key_inits``: as of video."""
+    """An audio rendition's contiguous segments from number 0. ``language``: BCP 47. ``key_inits``: as of video.
+    ``describes_video``: a voice tells those who cannot see what there is to be seen."""
 
     name: str
     codecs: str
@@ -43,6 +44,7 @@ class AudioRendition:
     init_name: str
     segments: tuple[Segment, ...]
     key_inits: tuple[str, ...] = ()
+    describes_video: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

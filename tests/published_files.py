@@ -21,7 +21,7 @@ from storage.content_keys import ContentKey
 from storage.content_types import content_type_of
 from storage.jobs import Segment
 from storage.keys import hash12
-from storage.media.encryption import Encryption, KeyFacts
+from storage.media.encryption import DrmSystem, Encryption, KeyFacts
 from storage.media.time import FrameRange
 from tests.fragmented import fake_audio, fake_video
 from tests.presentations import (
@@ -56,6 +56,8 @@ Over the edge
 To the edge
 """
 
+_STEREO, _SURROUND = b"\x11\x90", b"\x11\xb0"  # AAC-LC at 48 kHz, as its decoder's configuration says
+
 Files = dict[str, bytes]
 
 
@@ -72,11 +74,13 @@ def _stored(files: Files, rendition: str, segment: CutSegment) -> Segment:
     )
 
 
-def content_keys() -> tuple[ContentKey, ...]:
-    """Two, the second from segment 2 on."""
+def content_keys(systems: tuple[DrmSystem, ...] = ()) -> tuple[ContentKey, ...]:
+    """Two, the second from segment 2 on; ``systems``: whose players are told of them."""
     return tuple(
         ContentKey(
-            facts=KeyFacts(kid=f"{number}" * 32, iv=f"{number + 2:02x}" * 16, first_segment=2 * number - 2),
+            facts=KeyFacts(
+                kid=f"{number}" * 32, iv=f"{number + 2:02x}" * 16, first_segment=2 * number - 2, systems=systems
+            ),
             key=bytes([number]) * 16,
         )
         for number in (1, 2)
@@ -121,6 +125,8 @@ def _audio(
     padding: int,
     default: bool,
     keys: tuple[ContentKey, ...] = (),
+    channels: int = 2,
+    describes_video: bool = False,
 ) -> AudioRendition:
     planned = audio_segments(video_segments())
     ranges = [FrameRange(one.start_ticks // 1024, (one.start_ticks + one.duration_ticks) // 1024) for one in planned]
@@ -133,13 +139,16 @@ def _audio(
         first_segment=0,
         keys=keys,
     )
-    inits = _inits(files, name, cut.init, keys)
+    init = cut.init.replace(_STEREO, _SURROUND) if channels == 6 else cut.init
+    inits = _inits(files, name, init, keys)
     segments = tuple(_stored(files, name, segment) for segment in cut.segments)
     return a_sound_rendition(
         name,
         language=language,
         label=label,
         default=default,
+        channels=channels,
+        describes_video=describes_video,
         init_name=inits[0],
         segments=segments,
         key_inits=inits if keys else (),
@@ -172,10 +181,10 @@ def _subtitles(files: Files, name: str, **changes: Any) -> SubtitleRendition:
 
 @cache
 def _published(
-    gop_frames: int, subtitles: bool, complete: bool, encryption: Encryption
+    gop_frames: int, everything: bool, complete: bool, encryption: Encryption, systems: tuple[DrmSystem, ...]
 ) -> tuple[tuple[str, bytes], ...]:
     files: Files = {}
-    keys = content_keys() if encryption is not Encryption.NONE else ()
+    keys = content_keys(systems) if encryption is not Encryption.NONE else ()
     sealed = keys if encryption is Encryption.CBCS else ()
     presentation = a_presentation(
         complete=complete,
@@ -192,9 +201,15 @@ def _published(
     files.update({f"keys/{key.facts.kid}": key.key for key in keys})
     if encryption is Encryption.AES128:
         _encrypt_whole(files, presentation, keys)
-    if subtitles:
+    if everything:
+        more = (
+            _audio(files, "audio-en-described", "en", "Told", padding=20, default=False, describes_video=True),
+            _audio(files, "audio-en-surround", "en", "English", padding=60, default=False, channels=6),
+        )
         presentation = replace(
             presentation,
+            audio=(*presentation.audio, *more),
+            captions=("CC1", "SERVICE1"),
             subtitles=(
                 _subtitles(files, "text-en", label="English (captions)", for_deaf=True),
                 _subtitles(files, "text-en-forced", forced=True),
@@ -225,12 +240,14 @@ def _encrypt_whole(files: Files, presentation: Presentation, keys: tuple[Content
 def published(
     *,
     gop_frames: int = 50,
-    subtitles: bool = False,
+    everything: bool = False,
     complete: bool = True,
     encryption: Encryption = Encryption.NONE,
+    systems: tuple[DrmSystem, ...] = (),
 ) -> Files:
-    """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard; encrypted with `content_keys`."""
-    return dict(_published(gop_frames, subtitles, complete, encryption))
+    """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard; encrypted with `content_keys`.
+    ``everything``: a description of the pictures, surround sound, subtitles and closed captions too."""
+    return dict(_published(gop_frames, everything, complete, encryption, systems))
 
 
 def named(files: Files, rendition: str, start: str) -> str:
@@ -257,7 +274,8 @@ class MemoryLibrary:
         body = self.files[name]
         headers = {}
         if self.speaks_http:
-            headers = {"content-type": content_type_of(name), "etag": '"x"'}
+            length = str(len(body if span is None else body[slice(*span)]))
+            headers = {"content-type": content_type_of(name), "etag": '"x"', "content-length": length}
             if name.endswith("m3u8"):
                 headers["content-encoding"] = "gzip"
         answer = Answer(status=200 if span is None else 206, body=body[slice(*span)] if span else body, headers=headers)

@@ -73,9 +73,15 @@ def _fragments(track: Track, judge: Judge) -> None:
 def _playlist(subject: Subject, playlist: Playlist, track: Track | None, judge: Judge) -> None:
     for entry in _keys(playlist):
         _attributes(entry, playlist.at(entry.line), judge)
+    whole = any(piece.key is not None and piece.key.text("METHOD") == "AES-128" for piece in playlist.pieces)
     for number, piece in enumerate(playlist.pieces):
         key = piece.key
         if key is None:
+            if whole and track is not None and number < len(track.pieces):
+                measured = track.pieces[number].measured
+                clear = measured is None or (measured.problem is None and bool(measured.fragments))
+                detail = "No EXT-X-KEY precedes it, and it is no clear segment."
+                judge.expect(clear, "hls-key-first", playlist.at(piece.line), detail)
             continue
         where = playlist.at(piece.line)
         if key.text("METHOD") == "AES-128":
@@ -85,7 +91,7 @@ def _playlist(subject: Subject, playlist: Playlist, track: Track | None, judge: 
     if any(piece.map_key is not None and piece.map_key.text("METHOD") == "AES-128" for piece in playlist.pieces):
         stated = all("IV" in piece.map_key.values for piece in playlist.pieces if piece.map_key is not None)
         judge.expect(stated, "hls-aes128-map", playlist.url, "EXT-X-MAP follows a key without an IV.")
-    elif any(piece.key is not None and piece.key.text("METHOD") == "AES-128" for piece in playlist.pieces):
+    elif whole:
         judge.expect(True, "hls-aes128-map", playlist.url)
 
 

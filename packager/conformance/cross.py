@@ -40,6 +40,8 @@ def _served(file: Fetched, judge: Judge) -> None:
         judge.expect(coding in ("gzip", "br", "zstd"), "hls-gzip", file.url, f"Its encoding is {coding}.")
     elif file.kind in (FileKind.INIT, FileKind.SEGMENT):
         judge.expect(not file.answer.redirected, "hls-redirects", file.url, "It is redirected.")
+        length = headers.get("content-length", "")
+        judge.expect(length.isdigit(), "url-length", file.url, "There is no Content-Length.")
 
 
 def _shared(subject: Subject, judge: Judge) -> None:

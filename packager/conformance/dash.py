@@ -88,6 +88,7 @@ def _period(subject: Subject, mpd: Mpd, number: int, period: Period, judge: Judg
     kinds = [each.kind for each in period.sets if not _is_trick(each)]
     for each in period.sets:
         where = f"{mpd.url}, {each.name}"
+        _accessibility(subject, mpd, number, each, where, judge)
         _set(each, where, several=kinds.count(each.kind) > 1, judge=judge)
         if each.kind == "image":
             _images(period, each, where, judge)
@@ -123,6 +124,17 @@ def _set(each: AdaptationSet, where: str, *, several: bool, judge: Judge) -> Non
         for representation in each.representations:
             raw = representation.init is None and representation.addressing & {"SegmentList", "SegmentTemplate"}
             judge.expect(not raw, "dash-text-segments", f"{where}, {representation.id}", "Raw text comes in segments.")
+
+
+def _accessibility(subject: Subject, mpd: Mpd, number: int, each: AdaptationSet, where: str, judge: Judge) -> None:
+    """What HLS says of the same files holds here too."""
+    roles = {one.value for one in each.descriptors if one.tag == "Role"}
+    tracks = [subject.dash_tracks.get((mpd.url, number, one.id)) for one in each.representations]
+    described = subject.described_inits()
+    named = any(track is not None and track.init_url in described for track in tracks)
+    if named or roles & {"description", "caption"}:
+        told = any(one.tag == "Accessibility" for one in each.descriptors)
+        judge.expect(told, "dash-accessibility", where, "There is no Accessibility.")
 
 
 def _representation(

@@ -104,8 +104,17 @@ def _version_needed(playlist: Playlist) -> tuple[int, str]:
         needs.append((4, "A byte range or EXT-X-I-FRAMES-ONLY"))
     if any(piece.map is not None for piece in playlist.pieces):
         needs.append((5, "EXT-X-MAP") if playlist.iframes_only else (6, "EXT-X-MAP"))
+    keys = [*playlist.session_keys, *(piece.key for piece in playlist.pieces if piece.key is not None)]
+    if any("IV" in key.values for key in keys):
+        needs.append((2, "IV"))
+    if any("KEYFORMAT" in key.values for key in keys):
+        needs.append((5, "KEYFORMAT"))
+    if any((entry.text("INSTREAM-ID") or "").startswith("SERVICE") for entry in playlist.media):
+        needs.append((7, "INSTREAM-ID of a SERVICE"))
     if "EXT-X-DEFINE" in playlist.tags:
         needs.append((8, "EXT-X-DEFINE"))
+    if any("QUERYPARAM" in entry.values for entry in playlist.definitions):
+        needs.append((11, "QUERYPARAM"))
     return max(needs)
 
 

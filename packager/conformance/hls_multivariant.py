@@ -16,8 +16,12 @@ _GROUPS = ("AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS")
 _MOST_FPS = 60
 _FIRST_BPS = 2_000_000
 _SMALL_HEIGHT = 240
+_STEREO = 2
 _RANGES = {16: "PQ", 18: "HLG"}
-_AUTOSELECTED = ("public.accessibility.describes-video", "public.accessibility.transcribes-spoken-dialog")
+_DESCRIBES_VIDEO = "public.accessibility.describes-video"
+_FOR_DEAF = frozenset(
+    {"public.accessibility.transcribes-spoken-dialog", "public.accessibility.describes-music-and-sound"}
+)
 
 
 def judge_multivariants(subject: Subject, judge: Judge) -> None:
@@ -157,8 +161,18 @@ def _several(video: Sequence[Entry], url: str, judge: Judge) -> None:
     if rates:
         detail = f"FRAME-RATE is {float(min(rates)):.3f} in one, {float(max(rates)):.3f} in another."
         judge.expect(4 * min(rates) >= max(rates), "hls-trick-variant", url, detail)
-    peaks = [peak for entry in video if (peak := entry.number("BANDWIDTH")) is not None]
-    if len(peaks) > 1:
+    _first(video, url, judge)
+
+
+def _first(video: Sequence[Entry], url: str, judge: Judge) -> None:
+    """Variants of the same pictures with other sound are one choice: it costs what the cheapest of them does."""
+    costs: dict[str, Fraction] = {}
+    for entry in video:
+        peak = entry.number("BANDWIDTH")
+        if peak is not None:
+            costs[entry.url or ""] = min(peak, costs.get(entry.url or "", peak))
+    if len(costs) > 1:
+        peaks = list(costs.values())
         nearest = min(peaks, key=lambda peak: abs(peak - _FIRST_BPS))
         within = [peak for peak in peaks if peak <= _FIRST_BPS]
         good = peaks[0] in (nearest, max(within, default=min(peaks)))
@@ -207,10 +221,24 @@ def _groups(subject: Subject, playlist: Playlist, judge: Judge) -> None:
         defaults = sum(member.text("DEFAULT") == "YES" for member in members)
         judge.expect(defaults <= 1, "hls-group-default", where, f"{kind} {name} has {defaults} defaults.")
         if kind == "AUDIO":
+            _apart(playlist, members, judge)
             judge.expect(defaults > 0, "hls-default-rendition", where, f"{kind} {name} has no default.")
     for entry in playlist.media:
         _rendition(playlist, entry, judge)
     _sound(subject, playlist, judge)
+
+
+def _apart(playlist: Playlist, members: Sequence[Entry], judge: Judge) -> None:
+    """A variant's own files may hold one rendition, which then has no URI: not surround sound, and no choice."""
+    inside = [member for member in members if "URI" not in member.values]
+    for number, member in enumerate(inside):
+        channels = (member.text("CHANNELS") or "").partition("/")[0]
+        wide = channels.isdigit() and int(channels) > _STEREO
+        detail = "It has no URI: it is mixed into the variants, and so is another." if number else ""
+        detail = "It has no URI, and more than two channels." if wide else detail
+        judge.expect(not detail, "hls-audio-apart", playlist.at(member.line), detail)
+    if not inside:
+        judge.expect(True, "hls-audio-apart", playlist.url)
 
 
 def _rendition(playlist: Playlist, entry: Entry, judge: Judge) -> None:
@@ -220,9 +248,12 @@ def _rendition(playlist: Playlist, entry: Entry, judge: Judge) -> None:
         judge.expect(chosen != "NO", "hls-default-autoselect", where, "It is the default, and AUTOSELECT is NO.")
     if entry.text("TYPE") != "VIDEO":
         judge.expect(bool(entry.text("LANGUAGE")), "hls-language", where, "There is no LANGUAGE.")
-    characteristics = entry.text("CHARACTERISTICS") or ""
-    if any(each in characteristics for each in _AUTOSELECTED):
+    characteristics = {each.strip() for each in (entry.text("CHARACTERISTICS") or "").split(",")}
+    if _DESCRIBES_VIDEO in characteristics or characteristics & _FOR_DEAF:
         judge.expect(chosen == "YES", "hls-characteristics", where, "AUTOSELECT is not YES.")
+    if entry.text("TYPE") == "SUBTITLES" and characteristics & _FOR_DEAF:
+        missing = ", ".join(sorted(_FOR_DEAF - characteristics))
+        judge.expect(not missing, "hls-characteristics", where, f"There is no {missing}.")
     if entry.text("FORCED") == "YES":
         judge.expect(chosen == "YES", "hls-forced-autoselect", where, "AUTOSELECT is not YES.")
 

@@ -108,6 +108,7 @@ class Playlist:
     iframe_variants: list[Entry] = field(default_factory=list)
     image_variants: list[Entry] = field(default_factory=list)
     session_keys: list[Entry] = field(default_factory=list)
+    definitions: list[Entry] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
 
     @property
@@ -255,6 +256,8 @@ class _Reader:
                 self._key = entry if entry.text("METHOD") != "NONE" else None
             case "EXT-X-SESSION-KEY":
                 to.session_keys.append(entry)
+            case "EXT-X-DEFINE":
+                to.definitions.append(entry)
             case "EXT-X-MEDIA":
                 to.media.append(entry)
             case "EXT-X-STREAM-INF":

@@ -85,8 +85,9 @@ _HLS_MULTIVARIANT = (
     _must("hls-default-autoselect", "RFC 8216bis 4.4.6.1", "A default rendition may be selected automatically.", "Set AUTOSELECT=YES.", _GROUPS),
     _must("hls-language", "Apple 4.7, 8.10", "Every EXT-X-MEDIA but VIDEO has a LANGUAGE.", "Add LANGUAGE as of BCP 47, `und` where it is not known.", _GROUPS),
     _must("hls-stereo-aac", "Apple 2.3", "There is a stereo (or mono) AAC rendition.", "Add a rendition in AAC with two channels.", _AUDIO),
+    _must("hls-audio-apart", "Apple 9.6, 9.7", "Surround sound and sound to choose from are renditions of their own.", "Write them to files of their own, and name these by URI.", _AUDIO),
     _must("hls-channels", "RFC 8216bis 4.4.6.1", "CHANNELS of an audio rendition is that of its track.", "Take CHANNELS from the codec's configuration.", _AUDIO),
-    _must("hls-characteristics", "Apple 2.12, 2.13, 4.5, 4.6", "Descriptions and captions for the deaf may be selected automatically.", "Set AUTOSELECT=YES beside CHARACTERISTICS.", "no rendition has CHARACTERISTICS"),
+    _must("hls-characteristics", "Apple 2.12, 2.13, 4.5, 4.6", "Descriptions and captions for the deaf may be selected automatically; the latter tell both speech and sounds.", "Set AUTOSELECT=YES, and both public.accessibility.transcribes-spoken-dialog and describes-music-and-sound.", "no rendition has CHARACTERISTICS"),
     _should("hls-forced-autoselect", "Apple 5.11", "Forced subtitles may be selected automatically.", "Set AUTOSELECT=YES beside FORCED=YES.", "no subtitles are forced"),
 )  # fmt: skip
 
@@ -151,6 +152,7 @@ _DASH = (
     _should("dash-sap-stated", "DASH-IF IOP", "Video and audio sets state startWithSAP.", "Write startWithSAP=\"1\".", _MPD),
     _must("dash-language", "DASH-IF IOP", "Audio and text sets have a language.", "Add @lang, `und` where it is not known.", _MPD),
     _should("dash-role", "DASH-IF IOP", "Adaptation sets of one type tell their roles.", "Add Role.", _MPD),
+    _should("dash-accessibility", "DASH-IF IOP, ETSI TS 103 285", "Sound that describes the pictures, and captions for the deaf, say so by Accessibility.", "Add Accessibility of urn:tva:metadata:cs:AudioPurposeCS:2007 with value 1, or 2 for the deaf.", "there are neither descriptions nor captions"),
     _must("dash-content-protection", "23009-1 5.8.4.1", "Encrypted sets have ContentProtection mp4protection with the default key id, equal to the track's.", "Add ContentProtection with cenc:default_KID of tenc.", _ENCRYPTED),
     _should("dash-image-tiles", "DASH-IF IOP 6.2.6", "Image sets state contentType and the grid of their tiles.", "Add contentType=\"image\" and EssentialProperty thumbnail_tile with \"WxH\".", _IMAGES),
     _should("dash-image-cover", "DASH-IF IOP 6.2.6", "Tiles cover the whole film.", "Make the missing tiles.", _IMAGES),
@@ -204,11 +206,20 @@ _CROSS = (
     _must("url-exists", "RFC 8216bis 3, 23009-1 5.6", "Every URL that is named can be read.", "Publish manifests last, or restore what is missing.", "no file is named"),
     _must("url-content-type", "Apple 10.4, RFC 4337", "Media, MPDs and images are served with their types.", "Set Content-Type by suffix.", _HTTP),
     _must("url-range", "RFC 9110 14.2", "The server answers byte ranges with 206.", "Let the server honour Range.", _HTTP),
+    _should("url-length", "RFC 9110 8.6", "Media is served with its length.", "Send Content-Length.", _HTTP),
     _should("url-etag", "RFC 9110 8.8.3", "Answers carry an ETag.", "Add strong ETags.", _HTTP),
     _should("same-files", "23000-19 1", "HLS and DASH name the same segments.", "Write both manifests over one store.", "there are not both HLS and DASH"),
     _should("deterministic", "our own", "Init segments hold no time of creation: the same input gives the same bytes.", "Write zero as creation and modification times.", _FMP4),
 )  # fmt: skip
 
-RULES: dict[str, Rule] = {
-    rule.id: rule for rule in (*_HLS_SYNTAX, *_HLS_MULTIVARIANT, *_HLS_MEDIA, *_DASH, *_CMAF, *_CIPHERS, *_CROSS)
+GROUPS: dict[str, tuple[Rule, ...]] = {
+    "Playlists": _HLS_SYNTAX,
+    "Multivariant playlists": _HLS_MULTIVARIANT,
+    "Media playlists": _HLS_MEDIA,
+    "DASH": _DASH,
+    "CMAF": _CMAF,
+    "Encryption": _CIPHERS,
+    "All files": _CROSS,
 }
+
+RULES: dict[str, Rule] = {rule.id: rule for rules in GROUPS.values() for rule in rules}

@@ -132,6 +132,16 @@ class Subject:
     keys: dict[str, bytes] = field(default_factory=dict)
     """Keys that playlists name and that were to be had."""
 
+    def described_inits(self) -> set[str]:
+        """Init segments of sound that HLS says describes the pictures."""
+        named = [
+            self.tracks.get(entry.url or "")
+            for multivariant in self.multivariants
+            for entry in multivariant.media
+            if entry.text("TYPE") == "AUDIO" and "describes-video" in (entry.text("CHARACTERISTICS") or "")
+        ]
+        return {track.init_url for track in named if track is not None and track.init_url is not None}
+
     def all_tracks(self) -> Iterator[Track]:
         yield from self.tracks.values()
         yield from self.dash_tracks.values()
@@ -252,7 +262,9 @@ class _Reader:
         where = f"{mpd.url}#{representation.id}"
         if representation.kind in ("image", "text") and representation.init is None:
             kind = FileKind.IMAGE if representation.kind == "image" else FileKind.TEXT
-            urls = [reference.url for reference in representation.references] or [representation.base_url]
+            urls = [reference.url for reference in representation.references]
+            if not urls and representation.has_base_url:  # one whole file
+                urls = [representation.base_url]
             for url in urls:
                 answer = self._fetch(url, kind, where)
                 if kind is FileKind.TEXT:

@@ -271,6 +271,8 @@ def _audio_set(
     if presentation.protection is not None:
         element.extend(content_protection(presentation.protection))
     ET.SubElement(element, "Label").text = rendition.label
+    if rendition.describes_video:  # TV-Anytime's AudioPurposeCS: 1 is for those who cannot see
+        ET.SubElement(element, "Accessibility", {"schemeIdUri": PURPOSE, "value": "1"})
     main = rendition is presentation.default_audio
     ET.SubElement(element, "Role", {"schemeIdUri": ROLE, "value": "main" if main else "alternate"})
     own = {"audioSamplingRate": str(rendition.sample_rate_hz)}

@@ -18,14 +18,18 @@ AUDIO_GROUP = "audio"
 SURROUND_GROUP = "surround"
 SUBTITLES_GROUP = "subtitles"
 CAPTIONS_GROUP = "captions"
+VERSION_OF_SERVICES = 7
+"""RFC 8216 section 7: an INSTREAM-ID of CEA-708's needs 7."""
 # Apple 4.5: subtitles for the deaf have both.
 FOR_DEAF = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
+DESCRIBES_VIDEO = "public.accessibility.describes-video"
 FIRST_VARIANT_BPS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioMedia:
-    """EXT-X-MEDIA of an audio rendition. ``name`` is unique in the group."""
+    """EXT-X-MEDIA of an audio rendition. ``name`` is unique in the group. One that describes the pictures a player may choose
+    by itself, as all others (Apple 2.12, 2.13)."""
 
     group: str
     name: str
@@ -33,6 +37,7 @@ class AudioMedia:
     default: bool
     channels: int
     uri: str
+    describes_video: bool = False
 
     def lines(self) -> Iterable[str]:
         attributes = {
@@ -43,6 +48,7 @@ class AudioMedia:
             "DEFAULT": yes_no(self.default),
             "AUTOSELECT": yes_no(True),
             "CHANNELS": quoted(str(self.channels)),
+            "CHARACTERISTICS": quoted(DESCRIBES_VIDEO) if self.describes_video else None,
             "URI": quoted(self.uri),
         }
         yield f"#EXT-X-MEDIA:{attribute_list(attributes)}"
@@ -160,7 +166,8 @@ class MultivariantPlaylist:
     keys: tuple[Key, ...] = ()
 
     def tags(self) -> Iterator[Tag]:
-        yield Version()
+        services = any(medium.channel.startswith("SERVICE") for medium in self.captions)
+        yield Version(number=VERSION_OF_SERVICES) if services else Version()
         yield IndependentSegments()
         yield from self.keys
         yield from self.audio
@@ -184,7 +191,7 @@ def multivariant_playlist(
     """The multivariant playlist of ``presentation``, its renditions' playlists beside it in their own folders.
 
     With video, every audio rendition is in a group that all variants share; where there is surround sound too, all variants
-    are there once more with a group of it, because the members of a group have one number of channels (Apple 2.12). Without
+    are there once more with a group of it, because the members of a group have one number of channels. Without
     video, the default audio rendition is the variant, and the group is there only if there is something to choose.
     ``rates``: of every rendition, and ``iframe_rates`` of its I-frames, where they are known already.
     """
@@ -242,12 +249,16 @@ def _largest(rates: Iterable[BitRates]) -> BitRates:
 
 
 def _audio_groups(presentation: Presentation) -> list[tuple[str, tuple[AudioRendition, ...]]]:
-    """Sound for everybody, and where there is any, surround sound; a language without it is in that group as it is."""
+    """Sound for everybody, and where there is any, surround sound; a language without it is in that group as it is, and so
+    are descriptions of the pictures."""
     plain = tuple(rendition for rendition in presentation.audio if rendition.channels <= 2)
     surround = {rendition.language: rendition for rendition in presentation.audio if rendition.channels > 2}
     if not plain or not surround:
         return [(AUDIO_GROUP, presentation.audio)]
-    return [(AUDIO_GROUP, plain), (SURROUND_GROUP, tuple(surround.get(one.language, one) for one in plain))]
+    return [
+        (AUDIO_GROUP, plain),
+        (SURROUND_GROUP, tuple(one if one.describes_video else surround.get(one.language, one) for one in plain)),
+    ]
 
 
 def _video_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -> list[Variant]:
@@ -289,7 +300,7 @@ def _audio_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
         Variant(
             bit_rates=_largest(rates[each.name] for each in members),
             codecs=tuple(dict.fromkeys(each.codecs for each in members)),
-            uri=f"{next(each for each in members if each.language == rendition.language).name}/media.m3u8",
+            uri=f"{_in_place_of(rendition, members).name}/media.m3u8",
             audio_group=group if len(presentation.audio) > 1 else None,
         )
         for group, members in _audio_groups(presentation)
@@ -299,9 +310,7 @@ def _audio_variants(presentation: Presentation, rates: Mapping[str, BitRates]) -
 def _audio_group(
     group: str, renditions: Sequence[AudioRendition], default: AudioRendition | None
 ) -> tuple[AudioMedia, ...]:
-    first = next((each for each in renditions if each is default), None) or next(
-        (each for each in renditions if default is not None and each.language == default.language), None
-    )
+    first = _in_place_of(default, renditions) if default is not None else None
     return tuple(
         AudioMedia(
             group=group,
@@ -310,9 +319,19 @@ def _audio_group(
             default=rendition is first,
             channels=rendition.channels,
             uri=f"{rendition.name}/media.m3u8",
+            describes_video=rendition.describes_video,
         )
         for rendition, name in zip(renditions, _unique([each.label for each in renditions]), strict=True)
     )
+
+
+def _in_place_of(default: AudioRendition, members: Sequence[AudioRendition]) -> AudioRendition:
+    """The one of a group's ``members`` that says what ``default`` says: itself, or the same in surround sound; else the
+    first."""
+    if any(each is default for each in members):
+        return default
+    said = (default.language, default.describes_video)
+    return next((each for each in members if (each.language, each.describes_video) == said), members[0])
 
 
 def _subtitles_group(renditions: Sequence[SubtitleRendition]) -> tuple[SubtitlesMedia, ...]:

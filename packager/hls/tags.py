@@ -10,7 +10,7 @@ from typing import Protocol
 from packager.hls.attributes import attribute_list, decimal, yes_no
 
 PROTOCOL_VERSION = 6
-"""RFC 8216 section 7: EXT-X-MAP in a playlist that is not I-frames-only needs 6. Nothing of ours needs more."""
+"""RFC 8216 section 7: EXT-X-MAP in a playlist that is not I-frames-only needs 6. What needs more says so."""
 
 
 class Tag(Protocol):

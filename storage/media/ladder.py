@@ -100,6 +100,7 @@ class AudioRendition:
     bit_rate_bps: int
     default: bool
     label: str
+    describes_video: bool = False
 
     @property
     def is_surround(self) -> bool:

@@ -51,7 +51,8 @@ class VideoTrack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioTrack:
-    """One audio track. ``language``: BCP 47, ``und`` where unknown."""
+    """One audio track. ``language``: BCP 47, ``und`` where unknown. ``describes_video``: a voice tells those who cannot see
+    what there is to be seen."""
 
     index: int
     codec: str
@@ -63,6 +64,7 @@ class AudioTrack:
     start: Fraction = Fraction(0)
     duration: Fraction | None = None
     bit_rate_bps: int | None = None
+    describes_video: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

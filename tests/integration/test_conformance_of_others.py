@@ -100,6 +100,18 @@ def test_shaka_packagers_target_durations_differ_where_each_playlist_has_its_own
     assert "hls-same-target" in examined(folder)[1].ids
 
 
+def test_shaka_packagers_first_segment_under_aes_128_has_no_key(
+    shaka_packager: Path, film: Film, tmp_path: Path
+) -> None:
+    keys = "label=:key_id=" + "1" * 32 + ":key=" + "2" * 32
+    argv = ["--protection_scheme", "aes128", "--enable_raw_key_encryption", "--keys", keys, "--hls_key_uri", "key"]
+    shaka(shaka_packager, film, tmp_path, *argv)
+    (tmp_path / "key").write_bytes(b"\x22" * 16)
+    found = [one for one in examined(tmp_path)[1].findings if one.rule.id == "hls-key-first"]
+    lines = (tmp_path / "v.m3u8").read_text().splitlines()
+    assert f"v.m3u8:{lines.index('v/1.m4s') + 1}" in {one.where.rpartition("/")[2] for one in found}
+
+
 def test_shaka_packager_lists_an_iframe_for_every_fragment(shaka_packager: Path, film: Film, tmp_path: Path) -> None:
     subject, _ = examined(shaka(shaka_packager, film, tmp_path, "--fragment_duration", "6"))
     (iframes,) = [playlist for playlist in subject.playlists.values() if playlist.iframes_only]

@@ -1,13 +1,16 @@
-"""Subtitles in sources, through the whole pipeline: every kind of text comes out as WebVTT at its own time."""
+"""Subtitles in sources, through the whole pipeline: every kind of text comes out as WebVTT at its own time. And what tracks
+are for."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from packager.conformance.reference import NOT_MET
 from packager.subtitles import parse_webvtt
 from storage.catalogue import Asset
 from storage.lifecycle import VideoState
@@ -33,10 +36,11 @@ def make(tools: Tools, tmp_path: Path) -> Callable[..., Path]:
     text = tmp_path / "text.srt"
     text.write_text(SRT)
 
-    def run(*argv: str) -> Path:
+    def run(*argv: str, sounds: int = 0) -> Path:
         *options, name = argv
         file = tmp_path / name
-        command = [str(tools.ffmpeg), "-v", "error", *FILM, "-i", str(text), *X264, *options, str(file)]
+        heard = ("-f", "lavfi", "-i", "sine=duration=6:sample_rate=48000") * sounds
+        command = [str(tools.ffmpeg), "-v", "error", *FILM, "-i", str(text), *heard, *X264, *options, str(file)]
         subprocess.run(command, check=True)
         return file
 
@@ -79,7 +83,10 @@ def test_languages_and_what_tracks_are_for_reach_both_manifests(
         *("-metadata:s:s:0", "language=eng", "-disposition:s:0", "default"),
         *("-metadata:s:s:1", "language=fre", "-disposition:s:1", "forced"),
         *("-metadata:s:s:2", "language=eng", "-disposition:s:2", "hearing_impaired"),
+        *("-map", "2", "-map", "3", "-c:a", "aac", "-metadata:s:a", "language=eng"),
+        *("-ac:a:0", "6", "-disposition:a:0", "default", "-disposition:a:1", "visual_impaired"),
         "film.mkv",
+        sounds=2,
     )
     video, _ = through_the_pipeline(film, tmp_path, tools)
     assert video.state is VideoState.READY
@@ -89,10 +96,19 @@ def test_languages_and_what_tracks_are_for_reach_both_manifests(
     assert 'NAME="French",LANGUAGE="fr",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES' in french
     assert 'NAME="English (captions)"' in captions
     assert "transcribes-spoken-dialog" in captions
+    sounds = [line for line in playlist.splitlines() if "TYPE=AUDIO" in line]
+    described = [line for line in sounds if 'CHARACTERISTICS="public.accessibility.describes-video"' in line]
+    assert [line.partition('GROUP-ID="')[2].partition('"')[0] for line in described] == ["audio", "surround"]
+    assert all(
+        'NAME="English (audio description)"' in line and "DEFAULT=NO,AUTOSELECT=YES" in line for line in described
+    )
+    assert len(sounds) == 4
     mpd = (tmp_path / "site" / "manifest.mpd").read_text()
     assert mpd.count('contentType="text"') == 3
     assert 'value="forced-subtitle"' in mpd
-    assert_conformant(tmp_path / "site")
+    purposes = re.findall(r'<Accessibility schemeIdUri="urn:tva:metadata:cs:AudioPurposeCS:2007" value="(.)" />', mpd)
+    assert purposes == ["1", "2"]  # for those who cannot see, and for those who cannot hear
+    assert {finding.rule.id for finding in assert_conformant(tmp_path / "site").findings} <= set(NOT_MET)
 
 
 def test_text_is_told_on_the_film_s_clock_wherever_its_own_begins(

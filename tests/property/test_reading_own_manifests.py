@@ -124,6 +124,7 @@ def test_multivariant_playlists_are_read_back_as_the_values_they_came_from(prese
             default=each.text("DEFAULT") == "YES",
             channels=int(each.text("CHANNELS") or 0),
             uri=_uri(each),
+            describes_video="describes-video" in (each.text("CHARACTERISTICS") or ""),
         )
         for each in found.media
     ] == [
@@ -134,6 +135,7 @@ def test_multivariant_playlists_are_read_back_as_the_values_they_came_from(prese
             default=one.default,
             channels=one.channels,
             uri=one.uri,
+            describes_video=one.describes_video,
         )
         for one in value.audio
     ]

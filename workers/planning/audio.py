@@ -20,12 +20,15 @@ _COMMENT = re.compile(r"comment|descri", re.IGNORECASE)
 
 def plan_audio(tracks: tuple[AudioTrack, ...], policy: AudioPolicy) -> tuple[AudioRendition, ...]:
     """A rendition per language from its default track, or its first, in stereo at most; exactly one of them is the default
-    one. Then surround renditions of the languages that have a track for it."""
-    chosen: dict[str, AudioTrack] = {}
+    one. Another for those who cannot see, where a language has a track that describes the pictures: it is the default one
+    only where there is nothing else. Then surround renditions of the languages that have a track for it."""
+    chosen: dict[tuple[str, bool], AudioTrack] = {}
     for track in tracks:
-        if track.language not in chosen or (track.default and not chosen[track.language].default):
-            chosen[track.language] = track
-    kept = sorted(chosen.values(), key=lambda track: (not track.default, track.index))[: policy.most_renditions]
+        kind = (track.language, track.describes_video)
+        if kind not in chosen or (track.default and not chosen[kind].default):
+            chosen[kind] = track
+    kept = sorted(chosen.values(), key=lambda track: (track.describes_video, not track.default, track.index))
+    kept = kept[: policy.most_renditions]
     stereo = tuple(_stereo(track, policy, default=number == 0) for number, track in enumerate(kept))
     surround = tuple(
         replace(
@@ -37,26 +40,31 @@ def plan_audio(tracks: tuple[AudioTrack, ...], policy: AudioPolicy) -> tuple[Aud
             default=False,
         )
         for rendition, track in zip(stereo, kept, strict=True)
-        if (widest := _widest(track, tracks)).channels >= policy.least_surround_channels
+        if not track.describes_video and (widest := _widest(track, tracks)).channels >= policy.least_surround_channels
     )
     return stereo + surround
 
 
 def _stereo(track: AudioTrack, policy: AudioPolicy, *, default: bool) -> AudioRendition:
     return AudioRendition(
-        name=f"audio-{track.language}",
+        name=f"audio-{track.language}{'-described' if track.describes_video else ''}",
         track_index=track.index,
         language=track.language,
         channels=min(2, max(1, track.channels)),
         bit_rate_bps=policy.mono_rate_bps if track.channels == 1 else policy.stereo_rate_bps,
         default=default,
-        label=language_name(track.language),
+        label=language_name(track.language) + (" (audio description)" if track.describes_video else ""),
+        describes_video=track.describes_video,
     )
 
 
 def _widest(chosen: AudioTrack, tracks: tuple[AudioTrack, ...]) -> AudioTrack:
     """The track with most channels that says the same as ``chosen``: itself, or one of its language that is no comment."""
-    same = [track for track in tracks if track.language == chosen.language and not _COMMENT.search(track.title or "")]
+    same = [
+        track
+        for track in tracks
+        if track.language == chosen.language and not track.describes_video and not _COMMENT.search(track.title or "")
+    ]
     return max([chosen, *same], key=lambda track: track.channels)
 
 

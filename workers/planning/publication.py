@@ -174,6 +174,7 @@ def _audio(prefix: _Prefix, count: int) -> AudioRendition:
         channels=target.channels,
         sample_rate_hz=AUDIO_RATE_HZ,
         default=target.default,
+        describes_video=target.describes_video,
         timescale=_known(row.timescale),
         init_name=_known(row.init_name),
         segments=prefix.segments[:count],

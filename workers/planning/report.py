@@ -150,6 +150,8 @@ def _audio_row(track: AudioTrack) -> tuple[str, ...]:
         details.append(f"“{_printable(track.title)}”")
     if track.default:
         details.append("default")
+    if track.describes_video:
+        details.append("for those who cannot see")
     if track.bit_rate_bps:
         details.append(_rate(track.bit_rate_bps))
     return f"#{track.index}", "audio", track.codec, ", ".join(details)

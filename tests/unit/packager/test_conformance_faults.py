@@ -205,6 +205,9 @@ HLS: dict[str, Plant] = {
         patched("audio-en", "init", swap(b"\x11\x90", b"\x11\xb0")),
         patched("audio-fr", "init", swap(b"\x11\x90", b"\x11\xb0")),
     ),
+    "hls-audio-apart": media_tag(
+        'TYPE=AUDIO,GROUP-ID="audio",NAME="Inside",LANGUAGE="en",AUTOSELECT=YES,DEFAULT=NO,CHANNELS="6"'
+    ),
     "hls-channels": sub(MASTER, 'CHANNELS="2"', 'CHANNELS="6"'),
     "hls-characteristics": media_tag(
         'TYPE=AUDIO,GROUP-ID="audio",NAME="Described",LANGUAGE="en",AUTOSELECT=NO,CHANNELS="2",'
@@ -273,6 +276,7 @@ DASH: dict[str, Plant] = {
     "dash-sap-stated": sub(MPD, ' startWithSAP="1"', ""),
     "dash-language": sub(MPD, ' lang="en"', ""),
     "dash-role": sub(MPD, "(<Label>English</Label>\\s*)<Role [^>]*>", r"\1"),
+    "dash-accessibility": sub(MPD, '(<Label>Fran[^/]*</Label>\\s*<Role [^>]*value=)"alternate"', r'\1"description"'),
     "dash-content-protection": encrypted(),
     "dash-image-tiles": sub(MPD, 'value="2x1"', 'value="two by one"'),
     "dash-image-cover": sub(
@@ -336,6 +340,7 @@ SERVED: dict[str, dict[str, Callable[[Answer], Answer]]] = {
     "hls-redirects": {".m4s": redirected},
     "url-content-type": {".m4s": without_header("content-type")},
     "url-range": {".m4s": whole},
+    "url-length": {".m4s": without_header("content-length")},
     "url-etag": {".mpd": without_header("etag")},
 }
 

@@ -55,7 +55,7 @@ def test_a_cue_is_in_exactly_the_segments_that_it_touches(spans: list[tuple[int,
 
 
 def test_a_film_with_subtitles_breaks_no_must() -> None:
-    files = published(subtitles=True)
+    files = published(everything=True)
     subject = read_subject([BASE + "master.m3u8", BASE + "manifest.mpd"], MemoryLibrary(files=files))
     report = judge(subject)
     assert [(one.rule.id, one.where, one.detail) for one in report.of(Severity.MUST)] == []
@@ -65,7 +65,10 @@ def test_a_film_with_subtitles_breaks_no_must() -> None:
         "hls-same-range",
         "hls-characteristics",
         "hls-forced-autoselect",
+        "hls-first-variant",
+        "hls-version-sufficient",
         "dash-text-segments",
+        "dash-accessibility",
     }
     mpd = etree.fromstring(files["manifest.mpd"])
     roles = [str(role.get("value")) for role in mpd.iterfind(".//d:AdaptationSet[@contentType='text']/d:Role", DASH)]
@@ -73,11 +76,11 @@ def test_a_film_with_subtitles_breaks_no_must() -> None:
 
 
 def test_an_mpd_with_subtitles_is_valid_by_mpegs_schema() -> None:
-    mpd_schema().assertValid(etree.fromstring(published(subtitles=True)["manifest.mpd"]))
+    mpd_schema().assertValid(etree.fromstring(published(everything=True)["manifest.mpd"]))
 
 
 def test_the_multivariant_playlist_names_a_group_of_subtitles_on_every_variant() -> None:
-    lines = published(subtitles=True)["master.m3u8"].decode().splitlines()
+    lines = published(everything=True)["master.m3u8"].decode().splitlines()
     captions, forced = [line for line in lines if "TYPE=SUBTITLES" in line]
     assert captions == (
         '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="English (captions)",LANGUAGE="en",DEFAULT=NO,'

@@ -107,5 +107,20 @@ def test_surround_sound_comes_from_the_widest_track_that_is_no_comment() -> None
     ]
 
 
+def test_a_description_of_the_pictures_comes_beside_the_sound_and_is_the_default_one_of_nothing_else() -> None:
+    tracks = (
+        an_audio_track(index=1, channels=6, describes_video=True, default=True),
+        an_audio_track(index=2),
+        an_audio_track(index=3, language="de", describes_video=True),
+    )
+    planned = plan_audio(tracks, AudioPolicy())
+    assert [(r.name, r.track_index, r.channels, r.default, r.describes_video, r.label) for r in planned] == [
+        ("audio-en", 2, 2, True, False, "English"),
+        ("audio-en-described", 1, 2, False, True, "English (audio description)"),
+        ("audio-de-described", 3, 2, False, True, "German (audio description)"),
+    ]
+    assert plan_audio(tracks[2:], AudioPolicy())[0].default
+
+
 def test_a_silent_film_has_no_audio_renditions() -> None:
     assert plan_audio((), AudioPolicy()) == ()

@@ -53,7 +53,7 @@ def a_sound(**changes: Any) -> dict[str, Any]:
         "index": 1, "type": "audio", "codec": "aac", "decoder": "aac", "tag": "mp4a", "time_base": "1/48000",
         "start": 0, "duration": 480_000, "frames": 469, "language": "eng", "title": None, "default": True,
         "attached_picture": False, "bit_rate": 128_000, "encrypted": False, "sample_rate": 48_000, "channels": 2,
-        "sample": a_sample(0), "scan": a_walk(469, 1024),
+        "describes_video": False, "sample": a_sample(0), "scan": a_walk(469, 1024),
     }  # fmt: skip
     return values | changes
 

@@ -26,6 +26,9 @@ def describe(stream: Any) -> dict[str, Any]:
         "default": bool(stream.disposition & stream.disposition.default),
         "forced": bool(stream.disposition & stream.disposition.forced),
         "for_deaf": bool(stream.disposition & (stream.disposition.hearing_impaired | stream.disposition.captions)),
+        "describes_video": bool(
+            stream.disposition & (stream.disposition.visual_impaired | stream.disposition.descriptions)
+        ),
         "attached_picture": bool(stream.disposition & stream.disposition.attached_pic),
         "bit_rate": context.bit_rate if context else None,
         "encrypted": _tag(context) in {"encv", "enca"},

@@ -23,6 +23,9 @@ WOVEN_SHARE_UNFLAGGED = Fraction(9, 10)
 """The same for a film that says nothing of fields: fine patterns that move look like some, but not throughout."""
 _FORCED_TITLE = re.compile(r"\bforced\b", re.IGNORECASE)
 _FOR_DEAF_TITLE = re.compile(r"\b(sdh|cc|hard of hearing|hearing impaired|closed captions?)\b", re.IGNORECASE)
+_DESCRIBES_VIDEO_TITLE = re.compile(
+    r"\b(audio[- ]?descri(ption|bed)|descri(bed|ptive) (video|audio)|dvs|visually impaired)\b", re.IGNORECASE
+)
 _INTERLACED_ORDERS = frozenset({2, 3, 4, 5})  # AV_FIELD_TT, BB, TB, BT
 
 
@@ -111,6 +114,7 @@ def audio_track(track: Report) -> AudioTrack:
         start=start * tick,
         duration=length * tick if length and length > 0 else None,
         bit_rate_bps=track["bit_rate"] or None,
+        describes_video=track["describes_video"] or bool(_DESCRIBES_VIDEO_TITLE.search(track["title"] or "")),
     )
 
 
