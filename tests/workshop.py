@@ -31,7 +31,7 @@ TOOLS = Tools(ffmpeg=Path("/nonexistent/ffmpeg"), ffmpeg_version="none")
 
 
 class NoSources:
-    def fetch(self, key: str) -> Path:
+    def fetch(self, key: str) -> Fetched:
         raise AssertionError(f"nothing here reads {key}")
 
     def fetch_part(self, key: str, reads: Reads) -> Fetched:
@@ -77,7 +77,7 @@ def an_uploaded_video(catalogue: Catalogue, lane: Lane = Lane.STANDARD) -> Video
     return upload.video
 
 
-def an_upload_of(body: bytes, catalogue: Catalogue, blobs: BlobStore) -> VideoId:
+def an_upload_of(body: bytes, catalogue: Catalogue, blobs: BlobStore, *, recipe: str = RECIPE) -> VideoId:
     """A video whose source is ``body``, stored before its inspection can be claimed."""
     upload = catalogue.create_upload(
         NewUpload(
@@ -92,7 +92,7 @@ def an_upload_of(body: bytes, catalogue: Catalogue, blobs: BlobStore) -> VideoId
     token = catalogue.acquire_upload(upload.id, "test", 60_000)
     blobs.put(upload.source_key, body)
     catalogue.record_progress(upload.id, token, offset_bytes=len(body), new_parts=(), tail=None)
-    catalogue.complete_upload(upload.id, token, recipe=RECIPE)
+    catalogue.complete_upload(upload.id, token, recipe=recipe)
     return upload.video
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.fleet import FAKETIME
 from tests.chaos.report import Report
-from tests.chaos.weather import CLOCKS, DATABASE_FAULTS, KILLS, Weather, compared
+from tests.chaos.weather import CLOCKS, DATABASE_FAULTS, KILLS, Weather, compared, fair_weather
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -22,6 +22,11 @@ def folder() -> Iterator[Path]:
     root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with TemporaryDirectory(prefix="chaos-", dir=root) as path:
         yield Path(path)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return fair_weather(Weather(workers=1), tmp_path_factory.mktemp("fair-weather"))
 
 
 def in_order(report: Report, *, clocks: bool) -> None:
@@ -40,19 +45,24 @@ def clocks() -> bool:
     return FAKETIME.exists()
 
 
-def test_workers_are_killed_while_their_disk_is_full_and_their_clocks_jump(folder: Path, clocks: bool) -> None:
+def test_workers_are_killed_while_their_disk_is_full_and_their_clocks_jump(
+    folder: Path, clocks: bool, undisturbed: Report
+) -> None:
     """What comes out is what an undisturbed run makes, to the byte. On SQLite the clock is the worker's own: leases end
     early or late, work is repeated or waits, and is committed once all the same."""
-    report = compared(Weather(videos=4, workers=2, storm_s=5, every_s=0.4, outages=True, clocks=clocks), folder)
+    weather = Weather(videos=4, workers=2, storm_s=5, every_s=0.4, outages=True, clocks=clocks)
+    report = compared(weather, folder, undisturbed)
     in_order(report, clocks=clocks)
     assert report.faults["disk full"] > 0
 
 
-def test_workers_are_killed_while_their_database_dies_behind_a_bad_network(folder: Path, clocks: bool) -> None:
+def test_workers_are_killed_while_their_database_dies_behind_a_bad_network(
+    folder: Path, clocks: bool, undisturbed: Report
+) -> None:
     """Connections to PostgreSQL are cut, silent, refused, slow; answers are lost after the commit; it is killed as a whole.
     Of all clocks only its own counts."""
     weather = Weather(videos=4, workers=2, storm_s=5, every_s=0.4, database="postgres", outages=True, clocks=clocks)
-    report = compared(weather, folder)
+    report = compared(weather, folder, undisturbed)
     in_order(report, clocks=clocks)
     assert report.faults["PostgreSQL killed"] > 0
     assert {f"database {fault}" for fault in DATABASE_FAULTS} <= set(report.faults)

@@ -287,23 +287,29 @@ def run(weather: Weather, folder: Path) -> Report:
     return report
 
 
-def compared(weather: Weather, folder: Path) -> Report:
-    """`run`, and its results held against those of a run without any disturbance."""
+def fair_weather(weather: Weather, folder: Path) -> Report:
+    """A run of the same film in which nothing happens."""
     fair = replace(weather, videos=1, kills=False, outages=False, clocks=False, database="sqlite", store="local")
-    for name in ("fair", "storm"):
-        (folder / name).mkdir()
-    undisturbed = run(replace(fair, storm_s=0), folder / "fair")
+    (folder / "fair").mkdir()
+    return run(replace(fair, storm_s=0), folder / "fair")
+
+
+def compared(weather: Weather, folder: Path, undisturbed: Report | None = None) -> Report:
+    """`run`, and its results held against those of a run without any disturbance."""
+    if undisturbed is None:
+        undisturbed = fair_weather(weather, folder)
+    (folder / "storm").mkdir()
     report = run(weather, folder / "storm")
     report.problems += [f"in fair weather: {problem}" for problem in undisturbed.problems]
     report.problems += [f"not the same bytes: {name}" for name in report.differences(undisturbed)]
     return report
 
 
-def make_film(path: Path) -> Path:
-    """Twelve seconds of a small test picture with a sound: two chunks."""
+def make_film(path: Path, seconds: int = 12) -> Path:
+    """A small test picture with a sound: two chunks."""
     argv = [str(find_tools().ffmpeg), "-loglevel", "error"]
-    argv += ["-f", "lavfi", "-i", "testsrc2=size=426x240:rate=25:duration=12"]
-    argv += ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=12"]
+    argv += ["-f", "lavfi", "-i", f"testsrc2=size=426x240:rate=25:duration={seconds}"]
+    argv += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={seconds}"]
     argv += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", str(path)]
     subprocess.run(argv, check=True)
     return path

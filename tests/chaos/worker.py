@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from storage.catalogue import Committed
 from storage.catalogue.sql import SqlCatalogue
 from storage.errors import StaleLease
 from storage.jobs import JobKind, Outcome
+from storage.media.ladder import RECIPE
 from tests.workshop import MADE_UP, TOOLS, NoSources
 from workers.ffmpeg.process import Interrupted, find_tools
 from workers.parts import RunnerParts
+from workers.planning.policy import DEFAULT_POLICY, Policy
 from workers.pool import WorkerPool
 from workers.settings import WorkerSettings
 from workers.sources import SourceCache
@@ -47,6 +50,12 @@ REAL: dict[JobKind, Step] = {
     JobKind.THUMBNAILS: thumbnails,
     JobKind.PUBLISH: publish,
 }
+BEFORE = "0"
+RULES: dict[str, Policy] = {
+    RECIPE: DEFAULT_POLICY,
+    BEFORE: replace(DEFAULT_POLICY, ladder=replace(DEFAULT_POLICY.ladder, preset="superfast", gop_seconds=1)),
+}
+"""The recipe that is shipped, and one as if of the version before."""
 
 
 class Ledger:
@@ -115,9 +124,11 @@ def steps(ledger: Ledger, seed: int) -> dict[JobKind, Step]:
     return _noted(MADE_UP.items(), ledger, work)
 
 
-def film_steps(ledger: Ledger) -> dict[JobKind, Step]:
-    """The real ones."""
-    return _noted(REAL.items(), ledger, lambda ctx: None)
+def film_steps(ledger: Ledger, recipes: tuple[str, ...]) -> dict[JobKind, Step]:
+    """The real ones, of a version whose own recipe is the first of ``recipes`` and that knows the others too."""
+    own, *others = recipes
+    planning = partial(inspect, policy=RULES[own], before={recipe: RULES[recipe] for recipe in others})
+    return _noted({**REAL, JobKind.INSPECT: planning}.items(), ledger, lambda ctx: None)
 
 
 def _noted(
@@ -145,6 +156,7 @@ def settings(folder: Path) -> WorkerSettings:
         min_free_disk_bytes=0,
         min_free_memory_bytes=0,
         threads=1,
+        recipes=tuple(os.environ.get("LADDER_TEST_RECIPES", RECIPE).split()),
         ready_file=folder / "ready",
     )
 
@@ -162,7 +174,7 @@ def compose(folder: Path) -> RunnerParts:
         tools=find_tools() if films else TOOLS,
         settings=chosen,
         sources=SourceCache(blobs, chosen.sources, chosen.source_cache_bytes) if films else NoSources(),
-        steps=film_steps(ledger) if films else steps(ledger, os.getpid()),
+        steps=film_steps(ledger, chosen.recipes) if films else steps(ledger, os.getpid()),
     )
 
 
