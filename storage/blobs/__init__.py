@@ -6,10 +6,13 @@ foreign exceptions: `NotFound` for an absent key, `StoreUnavailable` for what is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
+
+Pieces = Sequence[bytes | memoryview]
+"""Bytes in several places, in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,15 @@ class MultipartStore(Protocol):
 
     def list_multiparts(self, prefix: str) -> Iterator[tuple[str, str]]:
         """(key, multipart id) of all unfinished multipart uploads below ``prefix``."""
+        ...
+
+
+@runtime_checkable
+class GatheredParts(Protocol):
+    """Parts whose bytes lie in several places: they need not be copied into one first."""
+
+    def gather_part(self, key: str, multipart_id: str, number: int, pieces: Pieces) -> StoredPart:
+        """`MultipartStore.put_part` of ``pieces`` in order."""
         ...
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.blobs import BlobInfo, StoredPart
+from storage.blobs import BlobInfo, Pieces, StoredPart
 from storage.blobs.checks import (
     beyond_the_end,
     checked_copy,
@@ -128,9 +128,12 @@ class LocalBlobs:
             return self._multiparts.begin(checked(key))
 
     def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
+        return self.gather_part(key, multipart_id, number, (data,))
+
+    def gather_part(self, key: str, multipart_id: str, number: int, pieces: Pieces) -> StoredPart:
         checked_number(number, self.max_parts)
         with _translated(key):
-            return self._multiparts.put_part(checked(key), multipart_id, number, data)
+            return self._multiparts.put_part(checked(key), multipart_id, number, pieces)
 
     def copy_part(self, key: str, multipart_id: str, number: int, source_key: str, start: int, stop: int) -> StoredPart:
         checked_copy(number, start, stop, max_parts=self.max_parts, max_bytes=self.max_copy_bytes)

@@ -1,8 +1,10 @@
 """The hidden folder in which a local store keeps multipart uploads: one folder each, one file name per part.
 
-A part's file name carries its number and its digest, so there is no index that could disagree with the files. Where all
-parts but the last have one size, as ours do, their bytes go straight to their places in what will be the object, and the
-name stands for an empty file (`local_slots`); parts that do not fit lie in files of their own, and are copied at the end.
+A part's file name carries its number and its etag, so there is no index that could disagree with the files. Where all
+parts but the last have one size, as ours do, their bytes go straight to their places in what will be the object
+(`local_slots`): such a place is written once, so its etag says no more than that, and the name stands for an empty file.
+Parts that do not fit, or that come again as other bytes, lie in files of their own, named by their digest, and are copied
+at the end.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from storage.blobs import StoredPart
+from storage.blobs import Pieces, StoredPart
 from storage.blobs.files import move_into_place, sync_folder, written_whole
 from storage.blobs.local_slots import Slots
 from storage.errors import Conflict, NotFound
@@ -26,6 +28,7 @@ from storage.errors import Conflict, NotFound
 _ID = re.compile(r"[0-9a-f]{32}")
 _COPY_BYTES = 1 << 20
 _KEY, _LOCK, _JOINED = "key", "lock", "joined"
+_IN_PLACE = "in-place"
 
 
 class MultipartFolder:
@@ -38,15 +41,18 @@ class MultipartFolder:
             file.write(key.encode())
         return multipart_id
 
-    def put_part(self, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
-        folder = self._folder(key, multipart_id)
-        part = StoredPart(number=number, etag=hashlib.sha256(data).hexdigest()[:32], size_bytes=len(data))
-        if Slots(folder).put(number, data):
-            (folder / _part_name(part)).touch()
+    def put_part(self, key: str, multipart_id: str, number: int, pieces: Pieces) -> StoredPart:
+        folder, slots = self._folder(key, multipart_id), Slots(self._root / multipart_id)
+        size = sum(len(piece) for piece in pieces)
+        part = StoredPart(number=number, etag=_IN_PLACE, size_bytes=size)
+        name = folder / _part_name(part)
+        if slots.put(number, pieces, size):
+            name.touch()
             sync_folder(folder)
-        else:
+        elif not (name.exists() and slots.holds(number, pieces, size)):
+            part = StoredPart(number=number, etag=_digest(pieces), size_bytes=size)
             with written_whole(folder / _part_name(part), durable=True) as file:
-                file.write(data)
+                file.writelines(pieces)
         return self._settled(key, multipart_id, part)
 
     def copy_part(self, key: str, multipart_id: str, number: int, source: BinaryIO, size: int) -> StoredPart:
@@ -61,16 +67,19 @@ class MultipartFolder:
         return self._settled(key, multipart_id, part)
 
     def _settled(self, key: str, multipart_id: str, part: StoredPart) -> StoredPart:
-        """``part``, the only one of its number."""
+        """``part``, the only one of its number with a file of its own. What is in its place stays known: whoever wrote
+        it may have recorded it, and be late with a part of the same number no more than we are."""
         folder, number = self._root / multipart_id, part.number
         try:
             self._folder(key, multipart_id)
         except NotFound:
             shutil.rmtree(folder, ignore_errors=True)  # aborted under our hands: do not leave a part behind
             raise
-        for other in folder.glob(f"{number:05d}-*"):
-            if other.name != _part_name(part):
-                other.unlink(missing_ok=True)
+        if part.etag != _IN_PLACE:
+            kept = (_part_name(part), f"{number:05d}-{_IN_PLACE}")
+            for other in folder.glob(f"{number:05d}-*"):
+                if other.name not in kept:
+                    other.unlink(missing_ok=True)
         return part
 
     def join(self, key: str, multipart_id: str, parts: tuple[StoredPart, ...], path: Path) -> None:
@@ -118,6 +127,13 @@ class MultipartFolder:
         if not known:
             raise NotFound("There is no such multipart upload.", key=key)
         return folder
+
+
+def _digest(pieces: Pieces) -> str:
+    sha256 = hashlib.sha256()
+    for piece in pieces:
+        sha256.update(piece)
+    return sha256.hexdigest()[:32]
 
 
 def _part_name(part: StoredPart) -> str:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import deque
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from storage.blobs import Pieces
 from storage.errors import Conflict
 
 _COPY_BYTES = 1 << 20
+_GATHERED = 512
+"""Pieces of one system call; Linux takes 1024."""
 
 
 class Slots:
@@ -38,20 +43,26 @@ class Slots:
         """Where part ``number`` begins, if it is in its place."""
         return None if self.size_bytes is None else (number - 1) * self.size_bytes
 
-    def put(self, number: int, data: bytes) -> bool:
+    def put(self, number: int, pieces: Pieces, size_bytes: int) -> bool:
         """Write a part to its place, down to the disk; False if that is taken or too small."""
-        if not data or not self._fits(len(data)) or not self._take(number):
+        if not size_bytes or not self._fits(size_bytes) or not self._take(number):
             return False
         descriptor = os.open(self._data, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            view, at = memoryview(data), self.start(number) or 0
-            while view:
-                written = os.pwrite(descriptor, view, at)
-                view, at = view[written:], at + written
+            _write_at(descriptor, pieces, self.start(number) or 0)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
         return True
+
+    def holds(self, number: int, pieces: Pieces, size_bytes: int) -> bool:
+        """True if the same bytes are in the place of a part, to the end of which somebody has written it."""
+        start = self.start(number)
+        if start is None or not self._fits(size_bytes):
+            return False
+        with self._data.open("rb") as data:
+            data.seek(start)
+            return all(data.read(len(piece)) == piece for piece in pieces)
 
     def copy(self, number: int, size_bytes: int, to: BinaryIO) -> None:
         """The bytes of a part that is in its place, as the next ones of ``to``."""
@@ -99,3 +110,14 @@ class Slots:
         except FileExistsError:
             return False
         return True
+
+
+def _write_at(descriptor: int, pieces: Pieces, at: int) -> None:
+    left = deque(memoryview(piece) for piece in pieces if len(piece))
+    while left:
+        written = os.pwritev(descriptor, list(islice(left, _GATHERED)), at)
+        at += written
+        while left and written >= len(left[0]):
+            written -= len(left.popleft())
+        if written:
+            left[0] = left[0][written:]

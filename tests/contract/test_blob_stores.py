@@ -419,13 +419,16 @@ def test_a_local_join_that_was_cut_off_goes_on_where_it_stopped(tmp_path: Path) 
     assert blobs.get("sources/video") == b"".join(bodies)
 
 
-def test_a_local_part_that_was_replaced_is_the_only_one_of_its_number(tmp_path: Path) -> None:
+def test_a_local_part_that_was_replaced_leaves_nothing_but_what_is_in_its_place(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path)
     multipart = blobs.begin_multipart("sources/video")
-    for body in (b"old", b"newer"):
-        blobs.put_part("sources/video", multipart, 1, body)
-    parts = [path.read_bytes() for path in (tmp_path / ".multipart" / multipart).glob("0*")]
-    assert parts == [b"newer"]
+    for body in (b"first", b"old", b"newer"):
+        part = blobs.put_part("sources/video", multipart, 1, body)
+    folder = tmp_path / ".multipart" / multipart
+    assert sorted(path.read_bytes() for path in folder.glob("0*")) == [b"", b"newer"]
+    assert (folder / "data").read_bytes() == b"first"
+    blobs.complete_multipart("sources/video", multipart, (part,))
+    assert blobs.get("sources/video") == b"newer"
 
 
 def test_a_local_write_that_fails_leaves_nothing(tmp_path: Path) -> None:

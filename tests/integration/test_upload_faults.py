@@ -30,7 +30,8 @@ pytestmark = pytest.mark.integration
 
 UPLOADS = int(os.environ.get("LADDER_TEST_UPLOADS", "12"))
 SEED = int(os.environ.get("LADDER_TEST_SEED", "20"))
-CLIENTS = 3
+CLIENTS = min(12, max(3, UPLOADS // 40))
+"""At once. They mostly wait: for leases of the dead to run out, for a server to come up again."""
 KILLS = max(2, UPLOADS // 25)
 DEADLINE_S = 120 + 4 * UPLOADS
 """Of one upload, however slow the machine is."""

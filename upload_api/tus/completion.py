@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from storage.blobs import StoredPart
+from storage.blobs import GatheredParts, Pieces, StoredPart
 from storage.catalogue import Concat, Tail, Upload
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import NotFound, StoreUnavailable
@@ -66,7 +66,7 @@ def _join(ports: Ports, upload: Upload, token: int) -> None:
     parts = upload.parts
     if upload.tail is not None:
         tail = read_tail(ports.blobs, upload.tail)
-        last = store_part(ports.blobs, upload.source_key, upload.multipart_id, len(parts) + 1, tail)
+        last = store_part(ports.blobs, upload.source_key, upload.multipart_id, len(parts) + 1, (tail,))
         parts = (*parts, last)
         ports.catalogue.record_progress(
             upload.id, token, offset_bytes=upload.offset_bytes, new_parts=(last,), tail=None
@@ -82,10 +82,12 @@ def _join(ports: Ports, upload: Upload, token: int) -> None:
         )
 
 
-def store_part(blobs: SourceStore, key: str, multipart_id: str, number: int, data: bytes) -> StoredPart:
+def store_part(blobs: SourceStore, key: str, multipart_id: str, number: int, pieces: Pieces) -> StoredPart:
     """`put_part`; raises `SourceLost` if the store forgot the multipart upload (a life-cycle rule, a restored store)."""
     try:
-        return blobs.put_part(key, multipart_id, number, data)
+        if isinstance(blobs, GatheredParts):
+            return blobs.gather_part(key, multipart_id, number, pieces)
+        return blobs.put_part(key, multipart_id, number, b"".join(pieces))
     except NotFound as error:
         raise SourceLost from error
 

@@ -2,8 +2,9 @@
 
 Memory holds the part being filled and the parts in flight, no more: `make_room` waits for the oldest before the next
 piece is asked for. Parts fly in parallel; their progress is recorded in order, so the offset in the catalogue always
-counts bytes that are durable and contiguous. A writer «on approval» (of a body with a checksum) records nothing by
-itself: `approve` records all of it at once, `discard` none.
+counts bytes that are durable and contiguous. It is recorded a few times a second, not for every part: a transaction costs
+more than a part does, and an offset that is a moment behind is as true. A writer «on approval» (of a body with a
+checksum) records nothing by itself: `approve` records all of it at once, `discard` none.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Callable
 
 import structlog
 
-from storage.blobs import StoredPart
+from storage.blobs import Pieces, StoredPart
 from storage.catalogue import Concat, Tail, Upload
-from storage.errors import StaleLease, Unavailable
+from storage.errors import FishladderError, StaleLease, Unavailable
 from storage.keys import tail_key
 from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from upload_api.errors import NotMedia
@@ -27,6 +28,9 @@ from upload_api.tus.leases import Hold, Stop
 from upload_api.tus.parts import PartPolicy, plan_in_flight, plan_part_bytes
 
 log = structlog.get_logger(__name__)
+
+RECORD_EVERY_S = 0.25
+"""A server that is killed loses no more than this of what it stored; every other end records all of it."""
 
 Told = Callable[[int], None]
 """Hears the offset up to which bytes are durable, whenever it has grown."""
@@ -60,10 +64,13 @@ class SourceWriter:
         self._beginning: asyncio.Task[None] | None = None
         self._parts = len(upload.parts)  # sent so far, stored or in flight
         self._part_start = sum(part.size_bytes for part in upload.parts)  # where the buffer begins
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[bytes | memoryview] = deque()
         self._buffered = 0
         self._flying: deque[asyncio.Task[None]] = deque()
-        self._unapproved: list[StoredPart] | None = [] if on_approval else None
+        self._on_approval = on_approval
+        self._unrecorded: list[StoredPart] = []  # stored, each with all before it
+        self._stored_bytes = upload.offset_bytes
+        self._recorder: asyncio.Task[None] | None = None
         self._new_tail: Tail | None = None  # stored, but not approved
         self._refusal: NotMedia | None = None  # of bytes that may still turn out to be damaged on their way
         self.received_bytes = upload.offset_bytes
@@ -77,6 +84,8 @@ class SourceWriter:
 
     async def make_room(self) -> None:
         """Send what fills a part; return once the next piece may be taken. Raises what the store or catalogue raised."""
+        if self._recorder is not None and self._recorder.done():
+            self._recorder.result()
         if not self._buffered:
             return
         await self._begin()
@@ -95,25 +104,35 @@ class SourceWriter:
         if self._buffered and self.received_bytes == self._upload.length_bytes:
             self._send_part(self._buffered)
         await self._land_until(0)
-        if self._buffered and self.received_bytes > self.durable_bytes:
+        if not self._on_approval:
+            await self._record_rest()
+        if self._buffered and self.received_bytes > self._stored_bytes:
             await self._store_tail()
 
     async def approve(self) -> None:
         """Of a writer on approval, after `settle`: record everything in one step."""
         tail, self._new_tail = self._new_tail, None  # whatever becomes of the call, it may be recorded now
         if self.received_bytes > self._upload.offset_bytes:
-            await self._record(self.received_bytes, tuple(self._unapproved or ()), tail)
+            await self._record(self.received_bytes, tuple(self._unrecorded), tail)
         if self._refusal is not None:
             raise self._refusal
 
     async def discard(self) -> None:
         """Of a writer on approval: forget everything. Its parts are overwritten by the next ones of their numbers, or
         left out when the object is joined."""
-        await self.abandon()
+        await self._land()
         if self._new_tail is not None:
             await self._drop_tail(self._new_tail)
 
     async def abandon(self) -> None:
+        """Of a body that broke on our side: wait for what is in flight, and record what of it is stored, if that can be."""
+        await self._land()
+        try:
+            await self._record_rest()
+        except FishladderError as error:
+            log.info("stored_parts_not_recorded", video_id=self._upload.video, reason=error.code)
+
+    async def _land(self) -> None:
         """Wait for what is in flight, whatever becomes of it."""
         if self._flying:
             await asyncio.wait(self._flying)
@@ -152,7 +171,7 @@ class SourceWriter:
         if sniff(bytes(head)) is None:
             sentence = f"This is not a video: it looks like {describe_stranger(bytes(head))}."
             refusal = NotMedia(sentence, reason_code="not_media")
-            if self._unapproved is None:
+            if not self._on_approval:
                 raise refusal
             self._refusal = refusal
 
@@ -174,21 +193,23 @@ class SourceWriter:
         before = self._flying[-1] if self._flying else None
         self._flying.append(asyncio.create_task(self._store_part(self._parts, data, self._part_start, before)))
 
-    def _cut(self, size: int) -> bytes:
-        """The first ``size`` buffered bytes, taken out of the buffer."""
-        cut, missing = [], size
+    def _cut(self, size: int) -> Pieces:
+        """The first ``size`` buffered bytes, taken out of the buffer, not copied."""
+        cut: list[bytes | memoryview] = []
+        missing = size
         while missing:
             piece = self._pieces.popleft()
             if len(piece) > missing:
-                self._pieces.appendleft(piece[missing:])
-                piece = piece[:missing]
+                view = memoryview(piece)
+                self._pieces.appendleft(view[missing:])
+                piece = view[:missing]
             cut.append(piece)
             missing -= len(piece)
         self._buffered -= size
-        return b"".join(cut)
+        return cut
 
-    async def _store_part(self, number: int, data: bytes, end: int, before: asyncio.Task[None] | None) -> None:
-        """Store a part, and record it once the one before it is recorded."""
+    async def _store_part(self, number: int, data: Pieces, end: int, before: asyncio.Task[None] | None) -> None:
+        """Store a part; once the one before it is stored, it counts, and now and then what counts is recorded."""
         if self._hold.stopped is Stop.LOST or self._multipart_id is None:
             raise StaleLease  # do not overwrite a part of whoever writes now
         part = await self._threads.store(
@@ -196,10 +217,32 @@ class SourceWriter:
         )
         if before is not None:
             await before
-        if self._unapproved is not None:
-            self._unapproved.append(part)
-        else:
-            await self._record(end, (part,), None)
+        self._unrecorded.append(part)
+        self._stored_bytes = end
+        if self._recorder is None and not self._on_approval:
+            self._recorder = asyncio.create_task(self._keep_recording())
+
+    async def _keep_recording(self) -> None:
+        while self._unrecorded:
+            await self._record_parts()
+            await asyncio.sleep(RECORD_EVERY_S)
+        self._recorder = None
+
+    async def _record_parts(self) -> None:
+        if self._unrecorded:
+            parts = tuple(self._unrecorded)
+            await self._record(self._stored_bytes, parts, None)
+            del self._unrecorded[: len(parts)]
+
+    async def _record_rest(self) -> None:
+        """Without waiting for the recorder's next turn. Cutting it off is harmless: to record the same again is."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            recorder.cancel()
+            await asyncio.wait({recorder})
+            if not recorder.cancelled():
+                recorder.exception()  # what it failed at is tried once more
+        await self._record_parts()
 
     async def _store_tail(self) -> None:
         """New before old: the bytes of the old tail are part of the new one, which is recorded before the old is gone.
@@ -211,7 +254,7 @@ class SourceWriter:
             size_bytes=len(data),
         )
         await self._threads.store(self._ports.blobs.put, tail.key, data)
-        if self._unapproved is not None:
+        if self._on_approval:
             self._new_tail = tail
         else:
             await self._record(self.received_bytes, (), tail)

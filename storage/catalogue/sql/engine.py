@@ -25,7 +25,6 @@ from sqlalchemy.pool import ConnectionPoolEntry, StaticPool
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-from storage.catalogue.sql import postgresql
 from storage.catalogue.sql.tables import events, storable
 from storage.errors import CatalogueUnavailable, NoRoom
 
@@ -65,6 +64,11 @@ class PendingEvent:
     data: dict[str, Any]
 
 
+def upsert(dialect: str, table: sa.Table) -> on_postgresql.Insert | sqlite.Insert:
+    """An INSERT of this dialect, which can say what to do on conflict."""
+    return on_postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
 class Transaction:
     """A connection inside a transaction, its time, and the events to be written at its end."""
 
@@ -77,27 +81,30 @@ class Transaction:
         """One time for all that this transaction writes: when it was first asked for, on the database's clock."""
         return self.connection.execute(sa.select(now_ms())).scalar_one()
 
+    def told_time(self, now_ms: int) -> None:
+        """Another statement has asked for the time by the way."""
+        self.__dict__.setdefault("now", now_ms)
+
     def execute(self, statement: sa.Executable, rows: list[dict[str, Any]] | None = None) -> sa.CursorResult[Any]:
         return self.connection.execute(statement, rows)
 
-    def first(self, statement: sa.Select[Any]) -> sa.Row[Any] | None:
-        return self.connection.execute(statement).first()
+    def first(self, statement: sa.Select[Any], **values: Any) -> sa.Row[Any] | None:
+        """``values``: of the parameters of a statement that was built once; building one costs more than running it."""
+        return self.connection.execute(statement, values or None).first()
 
     def all(self, statement: sa.Select[Any]) -> list[sa.Row[Any]]:
         return list(self.connection.execute(statement).all())
 
-    def scalar(self, statement: sa.Select[Any]) -> Any:
-        return self.connection.scalar(statement)
+    def scalar(self, statement: sa.Select[Any], **values: Any) -> Any:
+        return self.connection.scalar(statement, values or None)
 
-    def changed(self, statement: sa.Update | sa.Delete) -> int:
+    def changed(self, statement: sa.Update | sa.Delete, **values: Any) -> int:
         """How many rows ``statement`` changed: the answer of a compare-and-set."""
-        return self.connection.execute(statement).rowcount
+        return self.connection.execute(statement, values or None).rowcount
 
     def insert(self, table: sa.Table) -> on_postgresql.Insert | sqlite.Insert:
         """An INSERT that can say what to do on conflict."""
-        if self.connection.dialect.name == "postgresql":
-            return on_postgresql.insert(table)
-        return sqlite.insert(table)
+        return upsert(self.connection.dialect.name, table)
 
     def announce(self, video: sa.Row[Any], kind: str, data: dict[str, Any]) -> None:
         """Tell the watchers of ``video`` when this transaction commits."""
@@ -180,6 +187,8 @@ def open_engine(
     ``patient``: for migrations, whose statements may take minutes."""
     target = _with_driver(sa.make_url(url))
     if target.get_backend_name() == "postgresql":
+        from storage.catalogue.sql import postgresql  # its driver takes memory that SQLite does not need
+
         engine = sa.create_engine(
             target,
             pool_size=pool_size,

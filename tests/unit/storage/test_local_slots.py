@@ -71,6 +71,28 @@ def test_a_part_that_is_sent_again_does_not_touch_the_first_one(blobs: LocalBlob
     assert blobs.get(KEY) == b"AAAAbbbbc"
 
 
+def test_the_same_bytes_again_are_those_that_are_in_their_place(blobs: LocalBlobs, tmp_path: Path) -> None:
+    """As whoever goes on after a crash sends them: what its predecessor stored and did not record."""
+    multipart = blobs.begin_multipart(KEY)
+    parts = put(blobs, multipart, _1=b"aaaa", _2=b"bb")
+    assert put(blobs, multipart, _1=b"aaaa", _2=b"bb") == parts
+    (longer,) = put(blobs, multipart, _2=b"bbc")
+    assert longer != parts[1]
+    inode = data_of(tmp_path, multipart).stat().st_ino
+    blobs.complete_multipart(KEY, multipart, parts)
+    assert (blobs.get(KEY), blobs.local_path(KEY).stat().st_ino) == (b"aaaabb", inode)
+
+
+def test_pieces_are_written_as_the_part_that_they_are_together(blobs: LocalBlobs) -> None:
+    multipart = blobs.begin_multipart(KEY)
+    pieces = [bytes([n % 256]) * (n % 7) for n in range(3000)]
+    parts = [blobs.gather_part(KEY, multipart, number, pieces) for number in (1, 2)]
+    other = [*pieces[:-1], memoryview(b"other")]
+    parts.append(blobs.gather_part(KEY, multipart, 2, other))  # a file of its own
+    blobs.complete_multipart(KEY, multipart, (parts[0], parts[2]))
+    assert blobs.get(KEY) == b"".join(pieces) + b"".join(other)
+
+
 def test_a_writer_that_is_late_cannot_spoil_the_object(blobs: LocalBlobs, tmp_path: Path) -> None:
     """It took a place and hung before it wrote; its successor's part is the one that was recorded."""
     multipart = blobs.begin_multipart(KEY)

@@ -1,6 +1,6 @@
 // The owner's page of one video.
 import { api } from "./core/api.js";
-import { $, fill, seldom } from "./core/dom.js";
+import { $, fill, make, seldom } from "./core/dom.js";
 import { frame } from "./core/frame.js";
 import { art, icon } from "./core/icons.js";
 import { follow } from "./core/news.js";
@@ -39,6 +39,10 @@ const showCaptions = captions(() => video, () => refresh());
 
 function show(now) {
   video = now;
+  if (video.state === "deleted") {
+    gone();
+    return;
+  }
   document.title = `${video.title} – ${say("product")}`;
   $("title").textContent = video.title;
   $("state").className = `badge ${video.state}`;
@@ -55,7 +59,7 @@ function show(now) {
   showFacts($("facts"), video, details);
   for (const each of settings) each();
   for (const place of document.querySelectorAll("[data-when=plays]")) place.hidden = !video.hls_url;
-  $("loading").hidden = true;
+  $("loading").hidden = $("instead").hidden = true;
   $("whole").hidden = false;
   tellNow();
   player.show({ ...video, ...size(video.renditions) });
@@ -95,15 +99,23 @@ async function refresh() {
   }
 }
 
+/** What stands where the video would. */
+function instead(...said) {
+  fill($("instead"), art(), ...said);
+  $("instead").hidden = false;
+  $("loading").hidden = $("whole").hidden = true;
+}
+
 function gone() {
-  $("loading").hidden = false;
-  $("whole").hidden = true;
-  fill($("loading"), art());
-  $("loading").append(document.createTextNode(say("missing.title")));
+  instead(
+    make("h1", {}, say("missing.title")),
+    make("p", {}, say("missing.body")),
+    make("a", { class: "button", href: "/" }, say("missing.home")),
+  );
 }
 
 function unreachable(problem) {
-  $("loading-words").textContent = problem.message;
+  instead(make("h1", {}, say("unreachable.title")), make("p", {}, problem.message));
   setTimeout(refresh, LOOK_MS);
 }
 

@@ -34,12 +34,17 @@ export class Menu {
     if (refocus) this.opener.focus();
   }
 
+  /** Those that are to be seen. */
+  get buttons() {
+    return [...this.root.querySelectorAll("button")].filter((button) => button.offsetParent !== null);
+  }
+
   refresh() {
     if (this.isOpen) this.show(this.page, { keep: true });
   }
 
   show(page, { keep = false } = {}) {
-    const had = keep && this.root.contains(document.activeElement) ? [...this.root.querySelectorAll("button")].indexOf(document.activeElement) : 0;
+    const had = keep && this.root.contains(document.activeElement) ? this.buttons.indexOf(document.activeElement) : 0;
     this.page = page;
     const pages = {
       quality: () => this.qualities(),
@@ -51,7 +56,7 @@ export class Menu {
       facts: () => this.facts(),
     };
     fill(this.root, page === null ? this.first() : [this.up(page), ...pages[page]()]);
-    const buttons = this.root.querySelectorAll("button");
+    const { buttons } = this;
     (buttons[had] ?? buttons[0])?.focus();
   }
 
@@ -73,9 +78,16 @@ export class Menu {
       audio.all.length > 1 && entry("audio", audio.all[audio.chosen] ? trackName(audio.all[audio.chosen]) : ""),
       text.all.length > 0 && entry("text", text.chosen === null ? say("player.text.off") : trackName(text.all[text.chosen])),
       this.player.scrubber.chapters.length > 0 && entry("chapters", String(this.player.video.chapters.length)),
+      document.pictureInPictureEnabled && this.inset(),
       choosable(video).length > 1 && engine.name !== "native" && entry("stream", engine.name.toUpperCase()),
       entry("facts", ""),
     ];
+  }
+
+  /** For where its own key has no room. */
+  inset() {
+    const act = () => this.chose(() => this.player.inset());
+    return make("button", { class: "narrow-only", type: "button", role: "menuitem", onclick: act }, say("player.inset"));
   }
 
   item(words, isChosen, act, value = "") {
@@ -152,7 +164,7 @@ export class Menu {
   }
 
   keyed(event) {
-    const buttons = [...this.root.querySelectorAll("button")];
+    const { buttons } = this;
     const at = buttons.indexOf(document.activeElement);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
     if (to !== undefined) buttons[(to + buttons.length) % buttons.length]?.focus();

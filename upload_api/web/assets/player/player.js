@@ -3,6 +3,7 @@
 import { $, fill, make } from "../core/dom.js";
 import { art, icon } from "../core/icons.js";
 import { clock, percent, say } from "../core/text.js";
+import { liftCaptions } from "./captions.js";
 import { chooseEngine, urlFor } from "./engines/choice.js";
 import { growing } from "./growing.js";
 import { keyHelp, listenToKeys } from "./keyboard.js";
@@ -36,6 +37,7 @@ export class Player {
     this.wishedHeight = null; // of the quality that was chosen, for when the film is loaded again; null: by itself
     this.build(title, href);
     this.listen();
+    liftCaptions(this.root, this.element, this.controls);
     listenToKeys(this);
   }
 
@@ -56,7 +58,7 @@ export class Player {
     this.chapterNow = make("span", { class: "chapter-now" });
     this.words = key("words", say("player.text"), () => this.toggleText(), { hidden: true });
     this.gear = key("gear", say("player.settings"), () => (this.menu.isOpen ? this.menu.close() : this.menu.open(this.gear)), { "aria-haspopup": "menu", "aria-expanded": "false" });
-    this.insetKey = key("inset", say("player.inset"), () => this.inset(), { class: "key wide-only", hidden: !document.pictureInPictureEnabled });
+    this.insetKey = key("inset", say("player.inset"), () => this.inset(), { class: "key wide-only", "aria-pressed": "false", hidden: !document.pictureInPictureEnabled });
     this.fullKey = key("full", say("player.full"), () => this.fullscreen());
     this.controls = make(
       "div",
@@ -89,6 +91,7 @@ export class Player {
     element.addEventListener("loadeddata", () => this.drawState());
     for (const event of ["timeupdate", "progress", "durationchange"]) element.addEventListener(event, () => this.drawTime());
     element.addEventListener("volumechange", () => this.drawVolume());
+    for (const event of ["enterpictureinpicture", "leavepictureinpicture"]) element.addEventListener(event, () => this.drawInset());
     element.addEventListener("click", () => (this.menu.isOpen ? this.menu.close() : this.toggle()));
     element.addEventListener("dblclick", () => this.fullscreen());
     this.root.addEventListener("pointermove", () => this.wake());
@@ -356,6 +359,10 @@ export class Player {
     fill(this.loud, icon(muted || volume === 0 ? "mute" : "sound"));
     this.loud.setAttribute("aria-label", say(muted ? "player.unmute" : "player.mute"));
     this.volume.value = muted ? 0 : volume;
+  }
+
+  drawInset() {
+    this.insetKey.setAttribute("aria-pressed", String(document.pictureInPictureElement === this.element));
   }
 
   drawTracks() {
