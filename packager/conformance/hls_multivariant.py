@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -15,7 +16,8 @@ _FORBIDDEN_ON_IFRAMES = ("FRAME-RATE", "AUDIO", "SUBTITLES", "CLOSED-CAPTIONS")
 _GROUPS = ("AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS")
 _MOST_FPS = 60
 _FIRST_BPS = 2_000_000
-_SMALL_HEIGHT = 240
+# Apple recommends no rung below 234 lines; from here down, that one would look the same as this.
+_SMALL_SIDE = 288
 _STEREO = 2
 _RANGES = {16: "PQ", 18: "HLG"}
 _DESCRIBES_VIDEO = "public.accessibility.describes-video"
@@ -149,9 +151,11 @@ def _list(subject: Subject, playlist: Playlist, judge: Judge) -> None:
 
 
 def _several(video: Sequence[Entry], url: str, judge: Judge) -> None:
-    heights = [int(text.partition("x")[2]) for entry in video if "x" in (text := entry.text("RESOLUTION") or "")]
+    found = [re.fullmatch(r"(\d+)x(\d+)", entry.text("RESOLUTION") or "") for entry in video]
+    sizes = [(int(size[1]), int(size[2])) for size in found if size is not None]
+    heights = [height for _, height in sizes]
     top = max(heights, default=0)
-    if len(video) == 1 and 0 < top <= _SMALL_HEIGHT:
+    if len(video) == 1 and sizes and 0 < min(sizes[0]) <= _SMALL_SIDE:
         for rule in ("hls-two-variants", "hls-two-at-top"):
             judge.set_aside(rule, "The pictures are too small for a second rung.")
     else:

@@ -406,6 +406,15 @@ def test_what_aes_128_hides_is_measured_with_its_key() -> None:
     assert "cmaf-continuous" in {rule.id for rule, _ in examined(files).not_applicable}
 
 
+@pytest.mark.parametrize(("size", "enough"), [("480x270", True), ("270x480", True), ("640x360", False)])
+def test_one_variant_is_enough_of_pictures_too_small_for_a_second(size: str, enough: bool) -> None:
+    files = published()
+    both(without_media("low"), sub(MASTER, r"RESOLUTION=\d+x\d+", f"RESOLUTION={size}", count=9))(files)
+    report = examined(files)
+    assert ("hls-two-variants" in {rule.id for rule, _ in report.not_applicable}) is enough
+    assert ("hls-two-variants" in report.ids) is not enough
+
+
 def test_our_own_film_breaks_no_must() -> None:
     report = examined(published())
     assert [(finding.rule.id, finding.where, finding.detail) for finding in report.of(Severity.MUST)] == []
