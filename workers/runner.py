@@ -68,7 +68,7 @@ video becomes ready all the same."""
 class Sources(Protocol):
     """Local, read-only copies of sources: `workers.sources.SourceCache`."""
 
-    def fetch(self, key: str) -> Path: ...
+    def fetch(self, key: str) -> Fetched: ...
 
     def fetch_part(self, key: str, reads: Reads) -> Fetched: ...
 
@@ -188,7 +188,7 @@ class Runner:
                     video=video,
                     asset=asset,
                     blobs=self._blobs,
-                    source=lambda: self._sources.fetch(video.source_key),
+                    source=partial(self._fetch_whole, video.source_key),
                     part=partial(self._fetch_part, video.source_key),
                     keys=self._keys,
                     scratch=scratch,
@@ -199,6 +199,11 @@ class Runner:
                     now_ms=self._catalogue.now_ms(),
                 )
             )
+
+    def _fetch_whole(self, key: str) -> Path:
+        fetched = self._sources.fetch(key)
+        self._read_bytes += fetched.read_bytes
+        return fetched.path
 
     def _fetch_part(self, key: str, reads: Reads) -> Fetched:
         fetched = self._sources.fetch_part(key, reads)

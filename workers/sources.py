@@ -18,7 +18,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -28,6 +28,7 @@ from storage.errors import NoRoom
 from storage.media.matroska_index import MatroskaIndex, parse_matroska_index
 from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
 from storage.media.sniffing import HEAD_BYTES, sniff
+from workers.fragments import Fragments, find_fragments
 from workers.planning.reads import Reads, merged, missing, plan_cluster_reads, plan_reads, size_of
 from workers.scratch import clear_abandoned, scratch_folder
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, box_headers, note_of
@@ -66,11 +67,18 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
-    """What was read of a file to know what is in it."""
+    """What was read of a file to know what is in it. ``in_fragments``: it is an MP4 whose index is spread over all of it;
+    ``fragments``: that index, once it was put together."""
 
     index: Mp4Index | MatroskaIndex | None
     ranges: tuple[ByteRange, ...]
     demuxer: str | None
+    in_fragments: bool = False
+    fragments: Fragments | None = None
+
+    @property
+    def whole_index(self) -> Mp4Index | MatroskaIndex | None:
+        return self.fragments.index if self.fragments is not None else self.index
 
 
 class SourceCache:
@@ -94,30 +102,35 @@ class SourceCache:
         if isinstance(self._blobs, LocalFiles):
             return Fetched(path=self._blobs.local_path(key))
         name = _name(key)
+        looked_bytes = 0
         with self._gate(name):
-            whole = self._root / f"{name}.source"
-            if not self._hold(whole):
+            if not self._hold(self._root / f"{name}.source"):
                 part = self._part(key, self._root / f"{name}.sparse", reads)
-                if part is not None:
+                if isinstance(part, Fetched):
                     return part
-        size = self._blobs.head(key).size_bytes if not whole.exists() else 0
-        return Fetched(path=self.fetch(key), read_bytes=size)
+                looked_bytes = part
+        whole = self.fetch(key)
+        return replace(whole, read_bytes=whole.read_bytes + looked_bytes)
 
-    def _part(self, key: str, path: Path, reads: Reads) -> Fetched | None:
-        """The part of ``key`` at ``path``, with what was missing of ``reads``; None if it has to be whole. In its gate."""
+    def _part(self, key: str, path: Path, reads: Reads) -> Fetched | int:
+        """The part of ``key`` at ``path``, with what was missing of ``reads``. If it has to be whole: how many bytes were read
+        to know that. In its gate."""
         size = self._blobs.head(key).size_bytes
         if size <= SMALL_BYTES:
-            return None
+            return 0
         if not self._hold(path):
             note_of(path).unlink(missing_ok=True)
             path.touch(0o600)
             self._hold(path)
         copy = SparseCopy(self._blobs, key, path, size)
         header = self._header(key, copy, size)
-        planned = _planned(size, header, reads)
+        beginning = _beginning(size, header, reads)
+        if beginning is None and reads.tracks and header.in_fragments and size > SOON_BYTES:
+            header = self._with_fragments(key, copy, size, header)
+        planned = beginning if beginning is not None else _planned(size, header, reads)
         if planned is None:
-            return None
-        ranges = merged([*header.ranges, *planned])
+            return copy.read_bytes
+        ranges = merged((start, min(stop, size)) for start, stop in (*header.ranges, *planned))
         self._make_room(size_of(missing(ranges, copy.have)))
         copy.ensure(*ranges)
         os.utime(path)
@@ -130,8 +143,8 @@ class SourceCache:
             size_bytes=size,
         )
         # A look at what the file is goes by the index of an MP4, and by the beginning of any other.
-        first_bytes = None if isinstance(header.index, Mp4Index) else reads.first_bytes
-        index = None if first_bytes is not None else header.index
+        first_bytes = reads.first_bytes if beginning is not None else None
+        index = None if first_bytes is not None else header.whole_index
         return Fetched(path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes)
 
     def _header(self, key: str, copy: SparseCopy, size: int) -> _Header:
@@ -139,28 +152,41 @@ class SourceCache:
             if key in self._headers:
                 self._headers.move_to_end(key)
                 return self._headers[key]
-        header = _read_header(copy, size)
+        return self._known(key, _read_header(copy, size))
+
+    def _with_fragments(self, key: str, copy: SparseCopy, size: int, header: _Header) -> _Header:
+        """``header`` with the index that all fragments together are, if they are one. Looked for once."""
+        if header.fragments is not None:
+            return header
+        found = find_fragments(copy, size)
+        log.info("fragments_walked", key=key, found=found is not None, read_bytes=copy.read_bytes)
+        ranges = merged([*header.ranges, *found.ranges]) if found is not None else header.ranges
+        return self._known(key, replace(header, fragments=found, in_fragments=found is not None, ranges=ranges))
+
+    def _known(self, key: str, header: _Header) -> _Header:
         with self._mutex:
             self._headers[key] = header
+            self._headers.move_to_end(key)
             while len(self._headers) > KNOWN:
                 self._headers.popitem(last=False)
         return header
 
-    def fetch(self, key: str) -> Path:
-        """Path of a local, read-only copy of the object ``key``. One process downloads, others that want it wait.
+    def fetch(self, key: str) -> Fetched:
+        """A local, read-only copy of all of the object ``key``. One process downloads, others that want it wait.
 
         Raises `NotFound`, `StoreUnavailable`, and `NoRoom` if the disk is too small for it.
         """
         if isinstance(self._blobs, LocalFiles):
-            return self._blobs.local_path(key)
+            return Fetched(path=self._blobs.local_path(key))
         name = _name(key)
         path = self._root / f"{name}.source"
+        read_bytes = 0
         with self._gate(name, "whole"):  # not the gate of parts: what plays first does not wait for all of a film
             if not self._hold(path):
-                self._download(key, path)
+                read_bytes = self._download(key, path)
                 self._hold(path)
         os.utime(path)  # when it was last wanted
-        return path
+        return Fetched(path=path, read_bytes=read_bytes)
 
     def close(self) -> None:
         """Let go of all copies."""
@@ -201,7 +227,8 @@ class SourceCache:
                 os.close(self._held.popitem(last=False)[1])
             return True
 
-    def _download(self, key: str, path: Path) -> None:
+    def _download(self, key: str, path: Path) -> int:
+        """How many bytes that were."""
         size = self._blobs.head(key).size_bytes
         loading = self._root / "loading"
         with ExitStack() as stack:
@@ -212,6 +239,7 @@ class SourceCache:
             self._blobs.download(key, folder / path.name)
             (folder / path.name).rename(path)
         log.info("source_downloaded", key=key, size_bytes=size)
+        return size
 
     def _make_room(self, size: int) -> None:
         """Remove what was not wanted for longest, until ``size`` fits into the cache and onto the disk."""
@@ -252,6 +280,7 @@ def _removed_if_unused(path: Path) -> bool:
 
 def _read_header(copy: SparseCopy, size: int) -> _Header:
     ranges: list[ByteRange] = []
+    in_fragments = False
 
     def read(start: int, stop: int) -> bytes:
         ranges.append((start, stop))
@@ -265,23 +294,32 @@ def _read_header(copy: SparseCopy, size: int) -> _Header:
     elif demuxer == "mov":
         boxes = box_headers(read, size)
         start, stop = boxes.get("moov", (0, 0))
-        if 0 < stop - start <= LARGEST_INDEX_BYTES and "moof" not in boxes:
+        in_fragments = "moof" in boxes
+        if 0 < stop - start <= LARGEST_INDEX_BYTES and not in_fragments:
             index = parse_mp4_index(read(start, stop), size)
-        elif "moof" not in boxes:
+        elif not in_fragments:
             demuxer = None  # nobody knows how to read on in this one
-    return _Header(index=index, ranges=merged(ranges), demuxer=demuxer)
+    return _Header(index=index, ranges=merged(ranges), demuxer=demuxer, in_fragments=in_fragments)
+
+
+def _beginning(size: int, header: _Header, reads: Reads) -> tuple[ByteRange, ...] | None:
+    """Of a file without an index at its start: its beginning and its end, where ``reads`` knows that they will do."""
+    if isinstance(header.index, Mp4Index) or size <= SOON_BYTES or header.demuxer not in READ_ON:
+        return None
+    if reads.first_bytes is None or 2 * reads.first_bytes + END_BYTES > size:
+        return None
+    return ((0, reads.first_bytes), (size - END_BYTES, size))
 
 
 def _planned(size: int, header: _Header, reads: Reads) -> tuple[ByteRange, ...] | None:
-    """Which ranges are fetched for ``reads`` of a file of ``size`` bytes; None: all of it is needed, or soon here."""
-    index = header.index
+    """Which ranges are fetched for ``reads`` of a file of ``size`` bytes by its index; None: all of it is needed, or soon
+    here."""
+    # What a file in fragments is, nobody knows from the first ones alone.
+    index = header.whole_index if reads.tracks else header.index
     if isinstance(index, Mp4Index):
         return plan_reads(index, reads) if all(track < len(index.tracks) for track in reads.tracks) else None
-    if size <= SOON_BYTES or header.demuxer not in READ_ON:
+    if size <= SOON_BYTES or header.demuxer not in READ_ON or reads.first_bytes is not None:
         return None
-    if reads.first_bytes is not None:
-        enough = 2 * reads.first_bytes + END_BYTES <= size
-        return ((0, reads.first_bytes), (size - END_BYTES, size)) if enough else None
     if index is not None and reads.stop is not None and not reads.keyframes_only:
         return plan_cluster_reads(index, reads)
     return None

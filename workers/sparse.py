@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +33,7 @@ class SparseCopy:
         self.have = self._recalled()
         self.read_bytes = 0
         """How many bytes were fetched through this value."""
+        self._peeked: list[ByteRange] = []
 
     @property
     def noted(self) -> Path:
@@ -39,6 +41,9 @@ class SparseCopy:
 
     def ensure(self, *ranges: ByteRange) -> None:
         """Fetch what of ``ranges`` is not here yet. Raises what the store raises; what came before stays."""
+        if self._peeked:
+            self.have, self._peeked = merged([*self.have, *self._peeked]), []
+            self._note()
         inside = merged((start, min(stop, self._size)) for start, stop in ranges)
         gone = missing(inside, self.have)
         if not gone:
@@ -71,6 +76,23 @@ class SparseCopy:
         with self._path.open("rb") as file:
             file.seek(start)
             return file.read(min(stop, self._size) - start)
+
+    def peek(self, start: int, stop: int) -> bytes:
+        """Bytes ``[start, stop)``, for a walk of many small steps, each to where no other was: what it fetches counts as
+        here from the next `ensure` on."""
+        stop = min(stop, self._size)
+        at = bisect_right(self.have, (start, self._size)) - 1
+        if at >= 0 and self.have[at][1] >= stop:
+            with self._path.open("rb") as file:
+                return os.pread(file.fileno(), stop - start, start)
+        data = self._blobs.get_range(self._key, start, stop)
+        if len(data) != stop - start:
+            raise StoreUnavailable("The store gave less of an object than it has.", key=self._key)
+        with self._path.open("r+b") as file:
+            os.pwrite(file.fileno(), data, start)
+        self._peeked.append((start, stop))
+        self.read_bytes += len(data)
+        return data
 
     def _recalled(self) -> tuple[ByteRange, ...]:
         try:

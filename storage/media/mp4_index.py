@@ -2,8 +2,8 @@
 when they are decoded, and where their bytes lie. Pure, and sparing: half a day of film is half a million entries, so
 tables stay arrays and runs stay runs.
 
-Files whose index does not tell everything (fragments, compressed headers, edits that cut and join) have none here:
-whoever asks then reads the whole file.
+Files whose index does not tell everything (compressed headers, edits that cut and join) have none here: whoever asks then
+reads the whole file. Of files in fragments `mp4_fragments` makes one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PARENTS = frozenset({b"edts", b"mdia", b"minf", b"stbl"})
 _LONGEST_TABLE = 50_000_000
 
 
-class _Strange(Exception):
+class Strange(Exception):
     """This header is not one that we take facts from."""
 
 
@@ -120,31 +120,39 @@ def parse_mp4_index(moov: bytes, file_bytes: int) -> Mp4Index | None:
     everything, or contradicts itself or the file's size."""
     try:
         return _parsed(memoryview(moov), file_bytes)
-    except (_Strange, IndexError, ValueError, OverflowError):
+    except (Strange, IndexError, ValueError, OverflowError):
         return None
 
 
 def _parsed(moov: memoryview, file_bytes: int) -> Mp4Index:
+    if any(name == b"mvex" for name, _ in boxes_in(inside(moov, b"moov"))):
+        raise Strange
+    return Mp4Index(tracks=tuple(track for _, track in tracks_of(moov, file_bytes)))
+
+
+def tracks_of(moov: memoryview, file_bytes: int) -> list[tuple[int, TrackIndex]]:
+    """The tracks in a ``moov`` box with their numbers (8.3.2), in the order of the file. Raises `Strange`."""
     movie_scale = 0
     tracks = []
-    for name, body in _boxes(_inside(moov, b"moov")):
-        if name in (b"mvex", b"cmov"):
-            raise _Strange
+    for name, body in boxes_in(inside(moov, b"moov")):
+        if name == b"cmov":
+            raise Strange
         if name == b"mvhd":
             movie_scale = _timescale(body)
         elif name == b"trak":
             boxes: dict[bytes, memoryview] = {}
-            for leaf, content in _leaves(body):
+            for leaf, content in leaves_in(body):
                 boxes.setdefault(leaf, content)  # QuickTime has a second handler, of the data, after the media's own
-            tracks.append(_track(boxes, movie_scale, file_bytes))
+            number = uint_at(boxes[b"tkhd"], 20 if boxes[b"tkhd"][0] == 1 else 12) if b"tkhd" in boxes else 0
+            tracks.append((number, _track(boxes, movie_scale, file_bytes)))
     if not tracks:
-        raise _Strange
-    return Mp4Index(tracks=tuple(tracks))
+        raise Strange
+    return tracks
 
 
 def _track(boxes: dict[bytes, memoryview], movie_scale: int, file_bytes: int) -> TrackIndex:
     if not {b"mdhd", b"hdlr", b"stts", b"stsc", b"stsz"} <= boxes.keys() or not {b"stco", b"co64"} & boxes.keys():
-        raise _Strange
+        raise Strange
     timescale = _timescale(boxes[b"mdhd"])
     sizes, size, count = _sizes(boxes[b"stsz"])
     places = _table(boxes[b"co64"], "Q") if b"co64" in boxes else array("Q", _table(boxes[b"stco"], "I"))
@@ -164,8 +172,8 @@ def _track(boxes: dict[bytes, memoryview], movie_scale: int, file_bytes: int) ->
         size=size,
         places=places,
         firsts=firsts,
-        run_starts=_sums(durations.counts),
-        run_times=_sums([a * b for a, b in zip(durations.counts, durations.values, strict=True)]),
+        run_starts=sums(durations.counts),
+        run_times=sums([a * b for a, b in zip(durations.counts, durations.values, strict=True)]),
     )
     _check_places(track, file_bytes)
     return track
@@ -173,13 +181,13 @@ def _track(boxes: dict[bytes, memoryview], movie_scale: int, file_bytes: int) ->
 
 def _check_places(track: TrackIndex, file_bytes: int) -> None:
     if track.sync is not None and any(a >= b for a, b in zip(track.sync, track.sync[1:], strict=False)):
-        raise _Strange
+        raise Strange
     if not track.places:
         return
     furthest = max(range(len(track.places)), key=track.places.__getitem__)
     for _, stop in track.bytes_of(track.firsts[furthest], track.firsts[furthest + 1]):
         if stop > file_bytes:
-            raise _Strange  # cut off
+            raise Strange  # cut off
 
 
 def _edits(elst: memoryview | None, movie_scale: int, timescale: int) -> tuple[int, int | None]:
@@ -189,17 +197,17 @@ def _edits(elst: memoryview | None, movie_scale: int, timescale: int) -> tuple[i
     version = elst[0]
     width = 8 if version == 1 else 4
     entries = []
-    for at in range(_uint(elst, 4)):
+    for at in range(uint_at(elst, 4)):
         start = 8 + at * (2 * width + 4)
         duration = int.from_bytes(elst[start : start + width], "big")
         media_time = int.from_bytes(elst[start + width : start + 2 * width], "big", signed=True)
-        if len(elst) < start + 2 * width + 4 or _uint(elst, start + 2 * width) != 0x10000:
-            raise _Strange  # played at another speed
+        if len(elst) < start + 2 * width + 4 or uint_at(elst, start + 2 * width) != 0x10000:
+            raise Strange  # played at another speed
         entries.append((duration, media_time))
     waits = [duration for duration, media_time in entries if media_time < 0]
     plays = [(duration, media_time) for duration, media_time in entries if media_time >= 0]
     if len(plays) > 1 or len(waits) > 1 or (waits and entries[0][1] >= 0) or not movie_scale:
-        raise _Strange
+        raise Strange
     wait = round(Fraction(sum(waits) * timescale, movie_scale))
     length = round(Fraction(plays[0][0] * timescale, movie_scale)) if plays else 0
     return wait - (plays[0][1] if plays else 0), wait + length if length else None
@@ -213,86 +221,86 @@ def _first_samples(table: array[int], runs: int, count: int) -> array[int]:
         stop = table[entry + 3] if entry + 3 < len(table) else runs + 1
         number, samples = stop - table[entry], table[entry + 1]
         if number < 0 or stop > runs + 1:
-            raise _Strange
+            raise Strange
         firsts.extend(range(sample, sample + number * samples, samples) if samples else ())
         sample += number * samples
     if sample != count or len(firsts) != runs:
-        raise _Strange
+        raise Strange
     firsts.append(count)
     return firsts
 
 
 def _sizes(stsz: memoryview) -> tuple[array[int] | None, int, int]:
-    size, count = _uint(stsz, 4), _uint(stsz, 8)
+    size, count = uint_at(stsz, 4), uint_at(stsz, 8)
     if size or not count:
         return None, size, count
-    return _array(stsz[12:], "I", count), 0, count
+    return numbers_of(stsz[12:], "I", count), 0, count
 
 
 def _runs(box: memoryview, values: str, count: int) -> Runs:
     table = _table(box, "I", columns=2)
     runs = Runs(counts=table[0::2], values=array(values, table[1::2].tobytes()))
     if sum(runs.counts) != count:
-        raise _Strange
+        raise Strange
     return runs
 
 
-def _sums(values: list[int] | array[int]) -> array[int]:
+def sums(values: list[int] | array[int]) -> array[int]:
     return array("Q", list(accumulate(values, initial=0))[:-1])
 
 
 def _timescale(header: memoryview) -> int:
     """Of ``mvhd`` and ``mdhd``: they begin alike."""
-    timescale = _uint(header, 20 if header[0] == 1 else 12)
+    timescale = uint_at(header, 20 if header[0] == 1 else 12)
     if not timescale:
-        raise _Strange
+        raise Strange
     return timescale
 
 
 def _table(box: memoryview, kind: str, columns: int = 1) -> array[int]:
-    return _array(box[8:], kind, _uint(box, 4) * columns)
+    return numbers_of(box[8:], kind, uint_at(box, 4) * columns)
 
 
-def _array(data: memoryview, kind: str, count: int) -> array[int]:
+def numbers_of(data: memoryview, kind: str, count: int) -> array[int]:
     values: array[int] = array(kind)
     if count > _LONGEST_TABLE or len(data) < count * values.itemsize:
-        raise _Strange
+        raise Strange
     values.frombytes(data[: count * values.itemsize])
     if sys.byteorder == "little":
         values.byteswap()
     return values
 
 
-def _uint(data: memoryview, at: int) -> int:
+def uint_at(data: memoryview, at: int) -> int:
     if len(data) < at + 4:
-        raise _Strange
+        raise Strange
     return int.from_bytes(data[at : at + 4], "big")
 
 
-def _leaves(body: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    for name, inner in _boxes(body):
+def leaves_in(body: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    for name, inner in boxes_in(body):
         if name in _PARENTS:
-            yield from _leaves(inner)
+            yield from leaves_in(inner)
         else:
             yield name, inner
 
 
-def _inside(box: memoryview, name: bytes) -> memoryview:
-    for found, body in _boxes(box):
+def inside(box: memoryview, name: bytes) -> memoryview:
+    for found, body in boxes_in(box):
         if found == name:
             return body
-    raise _Strange
+    raise Strange
 
 
-def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+def boxes_in(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     at = 0
     while at + 8 <= len(data):
-        size, header = _uint(data, at), 8
+        size, header = uint_at(data, at), 8
         if size == 1:
             size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
         elif size == 0:
             size = len(data) - at
         if size < header or at + size > len(data):
-            raise _Strange
+            raise Strange
         yield bytes(data[at + 4 : at + 8]), data[at + header : at + size]
         at += size

@@ -1,5 +1,5 @@
 """Files without an index start from their beginning: what plays first needs no more of them, and is the same to the byte.
-Matroska has an index for what comes later."""
+Matroska has an index for what comes later, and the headers of all fragments of an MP4 are one."""
 
 from __future__ import annotations
 
@@ -120,9 +120,11 @@ def test_what_plays_first_needs_only_the_beginning(cache: SourceCache, table: Wo
     assert sum(one.read_bytes for one in fetched) < table.path.stat().st_size / 2
 
 
-@pytest.mark.parametrize("film", ["matroska"], indirect=True)
+@pytest.mark.parametrize("film", ["matroska", "fragments"], indirect=True)
 @pytest.mark.parametrize("number", [7, -1])
-def test_the_cues_of_matroska_tell_what_later_chunks_need(cache: SourceCache, table: Worktable, number: int) -> None:
+def test_an_index_that_lies_elsewhere_tells_what_later_chunks_need(
+    cache: SourceCache, table: Worktable, number: int
+) -> None:
     chunk, piece = range(len(table.plan.chunks))[number], range(len(table.plan.audio_pieces))[number]
     jobs = [
         (encode, JobKind.ENCODE, {"chunk": chunk, "rungs": ["96p"]}),

@@ -6,6 +6,7 @@ tracks are), and the chunk's own samples: from the keyframe where decoding start
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -107,7 +108,8 @@ def missing(ranges: Iterable[ByteRange], have: tuple[ByteRange, ...]) -> tuple[B
     gone: list[ByteRange] = []
     for start, stop in ranges:
         at = start
-        for had_start, had_stop in have:
+        for number in range(max(0, bisect_right(have, (start, start)) - 1), len(have)):
+            had_start, had_stop = have[number]
             if had_stop <= at:
                 continue
             if had_start >= stop:

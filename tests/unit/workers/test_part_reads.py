@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from storage.blobs.memory import MemoryBlobs
 from storage.errors import StoreUnavailable
 from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
 from tests.media import Pictures, Sound, make_film
-from workers import sources
+from workers import fragments, sources
 from workers.planning.reads import BEGINNING, Reads, merged, missing, plan_reads, size_of
 from workers.sources import SourceCache
 
@@ -155,3 +157,72 @@ def test_parts_make_room_for_each_other(film: bytes, tmp_path: Path) -> None:
     earlier.close()
     SourceCache(blobs, tmp_path, len(film)).fetch_part("sources/b", Reads(tracks=(0, 1)))
     assert not first.path.exists()
+
+
+LATE = Reads(tracks=(0,), start=Fraction(30), stop=Fraction(32))
+
+
+@pytest.fixture(scope="module")
+def recording(film: bytes) -> bytes:
+    """The same in forty fragments, and at its end a table that names them."""
+    made = io.BytesIO()
+    ways = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    with av.open(io.BytesIO(film)) as read, av.open(made, "w", format="mp4", options=ways) as written:
+        streams = {stream.index: written.add_stream_from_template(stream) for stream in read.streams}
+        for packet in read.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                written.mux(packet)
+    return made.getvalue()
+
+
+@pytest.fixture
+def _all_fragments_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "SOON_BYTES", 0)
+    monkeypatch.setattr(fragments, "STEP_BYTES", 512)
+    monkeypatch.setattr(fragments, "FEW", 10)
+    monkeypatch.setattr(fragments, "WORTH_BYTES", 1000)
+    monkeypatch.setattr(fragments, "WORTH_NAMED_BYTES", 1000)
+
+
+@pytest.mark.usefixtures("_all_fragments_are_worth_it")
+@pytest.mark.parametrize("named", [True, False], ids=["named at the end", "found one by one"])
+def test_headers_are_read_once_and_samples_where_they_are_wanted(recording: bytes, tmp_path: Path, named: bool) -> None:
+    film = recording if named else recording[: recording.rindex(b"mfra") - 4]
+    blobs = CountingBlobs(film)
+    late = SourceCache(blobs, tmp_path, 10**9).fetch_part("sources/a", LATE)
+    assert late.index is not None
+    assert late.read_bytes < len(film) / 2
+    assert blobs.downloads == 0
+    assert sum(stop - start for start, stop in blobs.read) == late.read_bytes, "every byte is told of"
+    assert late.path.read_bytes().count(b"moof") == film.count(b"moof"), "all headers are here"
+    before = len(blobs.read)
+    again = SourceCache(blobs, tmp_path, 10**9).fetch_part("sources/a", LATE)
+    assert (again.read_bytes, len(blobs.read)) == (0, before), "another process of the machine reads nothing again"
+
+
+@pytest.mark.usefixtures("_all_fragments_are_worth_it")
+def test_all_tracks_from_all_fragments_are_the_film(recording: bytes, tmp_path: Path) -> None:
+    part = SourceCache(CountingBlobs(recording), tmp_path, 10**9).fetch_part("sources/a", Reads(tracks=(0, 1)))
+    assert part.path.read_bytes() == recording
+
+
+@pytest.mark.usefixtures("_all_fragments_are_worth_it")
+def test_fragments_too_short_to_walk_are_read_with_all_the_rest(
+    recording: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORTH_BYTES", "WORTH_NAMED_BYTES"):
+        monkeypatch.setattr(fragments, name, len(recording))
+    blobs = CountingBlobs(recording)
+    fetched = SourceCache(blobs, tmp_path, 10**9).fetch_part("sources/a", LATE)
+    assert fetched.whole
+    assert blobs.downloads == 1
+    assert fetched.read_bytes == len(recording) + sum(stop - start for start, stop in blobs.read)
+    assert len(blobs.read) < 30, "it is given up early"
+
+
+@pytest.mark.usefixtures("_all_fragments_are_worth_it")
+def test_a_look_at_what_the_file_is_does_not_go_by_its_fragments(recording: bytes, tmp_path: Path) -> None:
+    cache = SourceCache(CountingBlobs(recording), tmp_path, 10**9)
+    assert cache.fetch_part("sources/a", LATE).index is not None
+    assert cache.fetch_part("sources/a", Reads(first_bytes=len(recording))).whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted
 from workers.measures import JobMeasured
 from workers.parts import RunnerParts
+from workers.planning.reads import Reads
+from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
 
 EVENT_TIMEOUT_S = 20
@@ -125,6 +128,25 @@ def test_tools_of_other_lanes_step_back_for_what_makes_a_video_playable(
     an_uploaded_video(catalogue, Lane.BULK)
     work_off(a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.ENCODE: encode}))
     assert nice == {Lane.PLAYABLE: 0, Lane.BULK: 10}
+
+
+def test_what_a_job_reads_of_its_source_is_measured_whole_or_in_part(tmp_path: Path, catalogue: SqlCatalogue) -> None:
+    class Told:
+        def fetch(self, key: str) -> Fetched:
+            return Fetched(path=tmp_path, read_bytes=1000)
+
+        def fetch_part(self, key: str, reads: Reads) -> Fetched:
+            return Fetched(path=tmp_path, read_bytes=20)
+
+    def inspect(ctx: StepContext) -> Outcome:
+        ctx.reading(Reads())
+        ctx.source()
+        return MADE_UP[JobKind.INSPECT](ctx)
+
+    an_uploaded_video(catalogue)
+    parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.INSPECT: inspect})
+    (measured,) = run(dataclasses.replace(parts, sources=Told()))
+    assert measured.read_bytes == 1020
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

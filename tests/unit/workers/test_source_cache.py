@@ -37,8 +37,8 @@ class CountingBlobs(MemoryBlobs):
 
 def test_a_source_is_downloaded_once(tmp_path: Path) -> None:
     blobs = CountingBlobs(a=b"film")
-    first = SourceCache(blobs, tmp_path, 1000).fetch("sources/a")
-    second = SourceCache(blobs, tmp_path, 1000).fetch("sources/a")
+    first = SourceCache(blobs, tmp_path, 1000).fetch("sources/a").path
+    second = SourceCache(blobs, tmp_path, 1000).fetch("sources/a").path
     assert first == second
     assert first.read_bytes() == b"film"
     assert blobs.downloads == ["sources/a"]
@@ -50,14 +50,14 @@ def test_others_wait_for_a_download_under_way(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         fetches = [pool.submit(SourceCache(blobs, tmp_path, 1000).fetch, "sources/a") for _ in range(4)]
         blobs.may_go_on.set()
-        assert {fetch.result().read_bytes() for fetch in fetches} == {b"film"}
+        assert {fetch.result().path.read_bytes() for fetch in fetches} == {b"film"}
     assert len(blobs.downloads) == 1
 
 
 def test_a_store_of_files_is_read_in_place(tmp_path: Path) -> None:
     blobs = LocalBlobs(tmp_path / "store")
     blobs.put("sources/a", b"film")
-    path = SourceCache(blobs, tmp_path / "cache", 1000).fetch("sources/a")
+    path = SourceCache(blobs, tmp_path / "cache", 1000).fetch("sources/a").path
     assert path == blobs.local_path("sources/a")
     assert not (tmp_path / "cache").exists()
 
@@ -65,12 +65,12 @@ def test_a_store_of_files_is_read_in_place(tmp_path: Path) -> None:
 def test_room_is_made_from_what_was_not_wanted_for_longest(tmp_path: Path) -> None:
     blobs = CountingBlobs(a=b"x" * 400, b=b"x" * 400, c=b"x" * 400)
     earlier = SourceCache(blobs, tmp_path, 1000)
-    a, b = earlier.fetch("sources/a"), earlier.fetch("sources/b")
+    a, b = earlier.fetch("sources/a").path, earlier.fetch("sources/b").path
     os.utime(a, (1, 1))
     os.utime(b, (2, 2))
     earlier.close()
 
-    c = SourceCache(blobs, tmp_path, 1000).fetch("sources/c")
+    c = SourceCache(blobs, tmp_path, 1000).fetch("sources/c").path
 
     assert (a.exists(), b.exists(), c.exists()) == (False, True, True)
 
@@ -78,9 +78,9 @@ def test_room_is_made_from_what_was_not_wanted_for_longest(tmp_path: Path) -> No
 def test_what_somebody_uses_is_never_dropped(tmp_path: Path) -> None:
     blobs = CountingBlobs(a=b"x" * 800, b=b"x" * 800)
     user = SourceCache(blobs, tmp_path, 1000)
-    a = user.fetch("sources/a")
+    a = user.fetch("sources/a").path
 
-    b = SourceCache(blobs, tmp_path, 1000).fetch("sources/b")
+    b = SourceCache(blobs, tmp_path, 1000).fetch("sources/b").path
 
     assert a.exists()
     assert b.exists()
@@ -88,7 +88,7 @@ def test_what_somebody_uses_is_never_dropped(tmp_path: Path) -> None:
 
 def test_a_source_larger_than_the_cache_is_still_fetched(tmp_path: Path) -> None:
     blobs = CountingBlobs(a=b"x" * 5000)
-    assert SourceCache(blobs, tmp_path, 1000).fetch("sources/a").stat().st_size == 5000
+    assert SourceCache(blobs, tmp_path, 1000).fetch("sources/a").path.stat().st_size == 5000
 
 
 def test_a_dropped_source_is_downloaded_again(tmp_path: Path) -> None:
@@ -96,9 +96,9 @@ def test_a_dropped_source_is_downloaded_again(tmp_path: Path) -> None:
     cache = SourceCache(blobs, tmp_path, 1000)
     cache.fetch("sources/a")
     cache.close()
-    cache.fetch("sources/a").unlink()
+    cache.fetch("sources/a").path.unlink()
     cache.close()
-    assert cache.fetch("sources/a").read_bytes() == b"film"
+    assert cache.fetch("sources/a").path.read_bytes() == b"film"
     assert len(blobs.downloads) == 2
 
 
@@ -141,7 +141,7 @@ def test_a_killed_download_leaves_neither_lock_nor_half_a_file(tmp_path: Path) -
     os.kill(killed.pid, signal.SIGKILL)
     killed.join()
 
-    path = SourceCache(CountingBlobs(a=b"film"), tmp_path, 1000).fetch("sources/a")
+    path = SourceCache(CountingBlobs(a=b"film"), tmp_path, 1000).fetch("sources/a").path
 
     assert path.read_bytes() == b"film"
     assert [file.name for file in tmp_path.rglob("*") if file.is_file() and not file.name.startswith("gate-")] == [
