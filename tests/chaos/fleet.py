@@ -48,7 +48,8 @@ class Deck:
 
 class Fleet:
     """``holders``: the process ids of workers that are in the middle of a job now. ``clocks``: every worker has a clock of its own that
-    `set_clocks` changes, also under a worker that runs."""
+    `set_clocks` changes, also under a worker that runs; it looks there every ``clock_look_s``, 0: whenever it asks for the
+    time, which costs more than its work."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Fleet:
         seed: int,
         lease_ms: int,
         clocks: bool = False,
+        clock_look_s: int = 0,
     ) -> None:
         self._size = size
         self._environment = dict(environment)
@@ -71,6 +73,7 @@ class Fleet:
         self._frozen: list[tuple[float, subprocess.Popen[bytes]]] = []
         self._lease_s = lease_ms / 1000
         self._clocks = clocks
+        self._clock_look_s = clock_look_s
         self.kills: Counter[str] = Counter()
         self.killed_at_s: dict[int, float] = {}  # by process id, on the monotonic clock
         if clocks:
@@ -149,7 +152,11 @@ class Fleet:
             environment = environment | {
                 "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME_TIMESTAMP_FILE": str(self._folder / f"clock-{place}"),
-                "FAKETIME_NO_CACHE": "1",
+                **(
+                    {"FAKETIME_CACHE_DURATION": str(self._clock_look_s)}
+                    if self._clock_look_s
+                    else {"FAKETIME_NO_CACHE": "1"}
+                ),
                 "DONT_FAKE_MONOTONIC": "1",  # waits are on the monotonic clock, which never jumps
             }
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=subprocess.STDOUT)

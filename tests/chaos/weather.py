@@ -49,7 +49,7 @@ class Weather:
     happen has happened once: for that, more videos come in if need be.
 
     ``film``: a file that is really encoded, in place of made-up results. ``outages``: PostgreSQL is killed, the disk of a
-    local store is full. ``clocks``: workers' clocks jump by an hour."""
+    local store is full. ``clocks``: workers' clocks jump by an hour; they notice within ``clock_look_s``."""
 
     videos: int = 20
     workers: int = 3
@@ -62,6 +62,7 @@ class Weather:
     kills: bool = True
     outages: bool = False
     clocks: bool = False
+    clock_look_s: int = 0
     film: Path | None = None
     storm_s: float = 60.0
     patience_s: float = 600.0
@@ -118,6 +119,7 @@ class Run:
             seed=self.weather.seed,
             lease_ms=self.weather.lease_ms,
             clocks=self.weather.clocks,
+            clock_look_s=self.weather.clock_look_s,
         )
         stack.callback(self.fleet.end)
         if self.weather.kills:
@@ -333,7 +335,7 @@ def main() -> int:
     parser.add_argument("--storm", type=float, default=900, dest="storm_s")
     parser.add_argument("--patience", type=float, default=3600, dest="patience_s")
     parser.add_argument("--keep", type=Path, help="Leave everything in this folder")
-    options = vars(parser.parse_args())
+    options = vars(parser.parse_args()) | {"clock_look_s": 1}
     keep = options.pop("keep")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         if keep is not None:

@@ -19,7 +19,7 @@ from storage.catalogue.sql.tables import jobs, metadata
 from storage.catalogue.sql.turns import best_of, waiting_tenants
 from storage.errors import CatalogueUnavailable
 from storage.ids import DEFAULT_TENANT
-from storage.jobs import JobState, Lane
+from storage.jobs import LANES_BY_URGENCY, JobState, Lane
 from tests.builders import a_new_job, an_inspected
 from tests.journeys import an_encoding_video
 
@@ -105,7 +105,8 @@ def test_a_claim_walks_the_index_of_ready_jobs(empty_url: str, engine: sa.Engine
     catalogue = SqlCatalogue.open(empty_url)
     video = an_encoding_video(catalogue, an_inspected(jobs=(a_new_job(),)))
     _fill_with_done_jobs(engine, video, 3000)
-    best = best_of(catalogue.now_ms(), Lane.STANDARD, DEFAULT_TENANT, recipes=None)
+    urgency = LANES_BY_URGENCY.index(Lane.STANDARD)
+    best = best_of(False).params(now=catalogue.now_ms(), urgency=urgency, tenant=DEFAULT_TENANT)
     catalogue.close()
     query = waiting_tenants(Lane.STANDARD) if part == "whose turn" else best
     compiled = query.compile(engine, compile_kwargs={"literal_binds": True, "render_postcompile": True})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from storage import leases
-from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.engine import Database, Transaction, now_ms
 from storage.catalogue.sql.moving import GIVEN_UP, give_up, locked_video, may_move
 from storage.catalogue.sql.queueing import begin_again, insert_job, make_ready, ready_publish_job, write_job
 from storage.catalogue.sql.rows import Row, job_from
-from storage.catalogue.sql.tables import assets, is_ready, jobs
+from storage.catalogue.sql.tables import assets, is_ready, jobs, videos
 from storage.catalogue.sql.turns import charge, correct, next_turn
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.errors import IllegalTransition, NotFound, StaleLease
@@ -174,14 +174,21 @@ def held_job(tx: Transaction, job: str, token: int) -> tuple[Row, Job]:
 
 def _locked(tx: Transaction, job: str) -> tuple[Row, Job]:
     """The job's video and the job, locked in this order. Raises `NotFound`."""
-    video_id = tx.scalar(sa.select(jobs.c.video_id).where(jobs.c.id == job))
-    if video_id is None:
+    video = tx.first(_VIDEO_OF_JOB, job=job)
+    row = None if video is None else tx.first(_JOB, job=job)
+    if video is None or row is None:
         raise NotFound(f"There is no job {job}.", job_id=job)
-    video = locked_video(tx, video_id)
-    row = tx.first(sa.select(jobs).where(jobs.c.id == job).with_for_update())
-    if row is None:
-        raise NotFound(f"There is no job {job}.", job_id=job)
+    tx.told_time(row.now_ms)
     return video, job_from(row)
+
+
+_VIDEO_OF_JOB = (
+    sa.select(videos)
+    .join(jobs, jobs.c.video_id == videos.c.id)
+    .where(jobs.c.id == sa.bindparam("job"))
+    .with_for_update(of=videos)
+)
+_JOB = sa.select(jobs, now_ms().label("now_ms")).where(jobs.c.id == sa.bindparam("job")).with_for_update()
 
 
 def finish(tx: Transaction, before: Job, after: Job, **columns: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -113,11 +114,18 @@ def begin_again(tx: Transaction, video: Row, *, recipe: str) -> Job:
     return job
 
 
+READY_PUBLISH = (
+    sa.select(jobs.c.id)
+    # Without statistics, which nobody makes there, SQLite would rather look through all ready jobs of a video.
+    .with_hint(jobs, "INDEXED BY uq_jobs_ready_publish", "sqlite")
+    .where(jobs.c.video_id == sa.bindparam("video"), is_publish, is_ready)
+    .with_for_update()
+)
+
+
 def ready_publish_job(tx: Transaction, video_id: str) -> str | None:
     """The video's ready `PUBLISH` job, locked: nobody can claim it, and read the asset, before we have committed."""
-    found: str | None = tx.scalar(
-        sa.select(jobs.c.id).where(jobs.c.video_id == video_id, is_publish, is_ready).with_for_update()
-    )
+    found: str | None = tx.scalar(READY_PUBLISH, video=video_id)
     return found
 
 
@@ -133,23 +141,32 @@ def ensure_publish_job(tx: Transaction, video: Row, *, recipe: str) -> bool:
 def write_job(tx: Transaction, before: Job, after: Job, **columns: Any) -> bool:
     """What `storage.leases` made of a job, and other ``columns`` of it, by compare-and-set on its state and token. False if
     it was not as ``before`` any more."""
+    values = {name: getattr(after, name) for name in MOVING} | {
+        "finished_at_ms": tx.now if after.state in ENDED else None,
+        **columns,
+    }
     changed = tx.changed(
-        sa.update(jobs)
-        .where(jobs.c.id == before.id, jobs.c.token == before.token, jobs.c.state == before.state)
-        .values(
-            state=after.state,
-            worker=after.worker,
-            token=after.token,
-            attempts=after.attempts,
-            kills=after.kills,
-            reason=after.reason,
-            run_after_ms=after.run_after_ms,
-            lease_until_ms=after.lease_until_ms,
-            finished_at_ms=tx.now if after.state in ENDED else None,
-            **columns,
-        )
+        _rewriting(tuple(values)),
+        its_id=before.id,
+        its_token=before.token,
+        its_state=before.state,
+        **{f"new_{name}": value for name, value in values.items()},
     )
     return changed == 1
+
+
+MOVING = ("state", "worker", "token", "attempts", "kills", "reason", "run_after_ms", "lease_until_ms")
+"""What `storage.leases` changes of a job."""
+
+
+@cache
+def _rewriting(columns: tuple[str, ...]) -> sa.Update:
+    was = {name: sa.bindparam(f"its_{name}", type_=jobs.c[name].type) for name in ("id", "token", "state")}
+    return (
+        sa.update(jobs)
+        .where(*(jobs.c[name] == value for name, value in was.items()))
+        .values({name: sa.bindparam(f"new_{name}", type_=jobs.c[name].type) for name in columns})
+    )
 
 
 def make_ready(tx: Transaction, before: Job, after: Job, **columns: Any) -> bool:

@@ -12,7 +12,7 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from storage.catalogue.sql.engine import Transaction
+from storage.catalogue.sql.engine import Transaction, now_ms, upsert
 from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.tables import is_leased, is_ready, jobs, lane_turns, tenant_turns
 from storage.fairness import FairPolicy, LaneUse, Turn, Waiting, charge_ms, fading, lane_order, tenant_order
@@ -24,39 +24,63 @@ def next_turn(
     tx: Transaction, lanes: Sequence[Lane], recipes: Sequence[str] | None, policy: FairPolicy
 ) -> tuple[Row, Turn] | None:
     """The ready job whose turn it is, locked, and its tenant's turn; None if there is nothing to claim."""
-    uses = lane_uses(tx)
+    uses, with_work = lane_uses(tx)
     running = _running(tx) if policy.max_running else {}
-    for lane in lane_order(lanes, uses, policy):
+    known = {} if recipes is None else {"recipes": list(recipes)}
+    for lane in lane_order([lane for lane in lanes if lane in with_work], uses, policy):
+        urgency = LANES_BY_URGENCY.index(lane)
         for turn in tenant_order(waiting(tx, lane), uses.get(lane, LaneUse()), policy, running):
-            row = tx.first(best_of(tx.now, lane, turn.tenant, recipes))
+            row = tx.first(best_of(bool(known)), now=tx.now, urgency=urgency, tenant=turn.tenant, **known)
             if row is not None:
                 return row, turn
     return None
 
 
-def best_of(now_ms: int, lane: Lane, tenant: TenantId, recipes: Sequence[str] | None) -> sa.Select[tuple[object, ...]]:
+@cache  # building a statement costs more than running it
+def best_of(of_known_recipes: bool) -> sa.Select[tuple[object, ...]]:
     """A tenant's claimable job with the earliest deadline. Claimers on PostgreSQL pass over rows that another is just
     taking; SQLite has one writer at a time anyway."""
     query = (
         sa.select(jobs)
         .where(
             is_ready,
-            jobs.c.urgency == LANES_BY_URGENCY.index(lane),
-            jobs.c.tenant == tenant,
-            jobs.c.run_after_ms <= now_ms,
+            jobs.c.urgency == sa.bindparam("urgency"),
+            jobs.c.tenant == sa.bindparam("tenant"),
+            jobs.c.run_after_ms <= sa.bindparam("now"),
         )
         .order_by(jobs.c.due_at_ms, jobs.c.position, jobs.c.created_at_ms, jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return query if recipes is None else query.where(jobs.c.recipe.in_(recipes))
+    return query.where(jobs.c.recipe.in_(sa.bindparam("recipes", expanding=True))) if of_known_recipes else query
 
 
-def lane_uses(tx: Transaction) -> dict[Lane, LaneUse]:
-    return {
+def lane_uses(tx: Transaction) -> tuple[dict[Lane, LaneUse], frozenset[Lane]]:
+    """What lanes were handed lately, and those that have ready jobs."""
+    rows = tx.all(_LANES)
+    tx.told_time(rows[0].now_ms)
+    uses = {
         Lane(row.lane): LaneUse(used_cpu_ms=row.used_cpu_ms, virtual_ms=row.virtual_ms)
-        for row in tx.all(sa.select(lane_turns))
+        for row in rows
+        if row.lane is not None
     }
+    return uses, frozenset(lane for lane in LANES_BY_URGENCY if getattr(rows[0], f"has_{lane}"))
+
+
+def _lanes() -> sa.Select[tuple[object, ...]]:
+    """All that a claim asks of the lanes, in one look: a row for each that was handed anything, at least one."""
+    with_work = (
+        sa.select(jobs.c.id)
+        .where(is_ready, jobs.c.urgency == sa.literal_column(str(urgency)))
+        .exists()
+        .label(f"has_{lane}")
+        for urgency, lane in enumerate(LANES_BY_URGENCY)
+    )
+    now = sa.select(now_ms().label("now_ms"), *with_work).subquery("now")
+    return sa.select(now, lane_turns).select_from(now.outerjoin(lane_turns, sa.true()))
+
+
+_LANES = _lanes()
 
 
 def waiting(tx: Transaction, lane: Lane) -> Iterator[Waiting]:
@@ -65,7 +89,7 @@ def waiting(tx: Transaction, lane: Lane) -> Iterator[Waiting]:
         yield Waiting(tenant=TenantId(row.tenant), virtual_ms=row.virtual_ms, due_at_ms=row.due_at_ms)
 
 
-@cache  # building the statement costs more than running it
+@cache
 def waiting_tenants(lane: Lane) -> sa.Select[tuple[object, ...]]:
     """A loose index scan: each step seeks the first tenant after the last one."""
     in_lane = sa.and_(is_ready, jobs.c.urgency == LANES_BY_URGENCY.index(lane))
@@ -93,28 +117,40 @@ def _running(tx: Transaction) -> dict[TenantId, int]:
 
 def charge(tx: Transaction, lane: Lane, turn: Turn, cost_cpu_ms: int, policy: FairPolicy) -> None:
     """What a claim costs its tenant and its lane. The last of a claim's writes: everybody writes these rows."""
+    tenants, lanes = _charging(tx.connection.dialect.name)
     cost_ms = charge_ms(cost_cpu_ms, turn.tenant, policy)
-    own = tx.insert(tenant_turns).values(tenant=turn.tenant, virtual_ms=turn.start_ms + cost_ms)
-    later = sa.case(
-        (tenant_turns.c.virtual_ms > turn.start_ms, tenant_turns.c.virtual_ms + cost_ms),
-        else_=turn.start_ms + cost_ms,
-    )
-    tx.execute(own.on_conflict_do_update(index_elements=["tenant"], set_={"virtual_ms": later}))
+    charged = {"tenant": turn.tenant, "virtual_ms": turn.start_ms + cost_ms, "start": turn.start_ms, "cost": cost_ms}
+    tx.connection.execute(tenants, charged)
+    fades = fading(cost_cpu_ms, policy)
     # All lanes, and in one order, so that claims never wait for each other in a ring.
-    use = tx.insert(lane_turns)
-    new = use.excluded
-    used = lane_turns.c.used_cpu_ms * fading(cost_cpu_ms, policy) + new.used_cpu_ms
-    virtual = sa.case((lane_turns.c.virtual_ms > new.virtual_ms, lane_turns.c.virtual_ms), else_=new.virtual_ms)
     tx.execute(
-        use.on_conflict_do_update(index_elements=["lane"], set_={"used_cpu_ms": used, "virtual_ms": virtual}),
+        lanes,
         [
             {
                 "lane": one,
                 "used_cpu_ms": float(cost_cpu_ms) if one is lane else 0.0,
                 "virtual_ms": turn.start_ms if one is lane else 0,
+                "fades": fades,
             }
             for one in LANES_BY_URGENCY
         ],
+    )
+
+
+@cache
+def _charging(dialect: str) -> tuple[sa.Insert, sa.Insert]:
+    """Of a tenant, and of a lane."""
+    start, cost = (sa.bindparam(name, type_=tenant_turns.c.virtual_ms.type) for name in ("start", "cost"))
+    own = upsert(dialect, tenant_turns)
+    later = sa.case((tenant_turns.c.virtual_ms > start, tenant_turns.c.virtual_ms + cost), else_=start + cost)
+    use = upsert(dialect, lane_turns)
+    new = use.excluded
+    fades = sa.bindparam("fades", type_=lane_turns.c.used_cpu_ms.type)
+    used = lane_turns.c.used_cpu_ms * fades + new.used_cpu_ms
+    virtual = sa.case((lane_turns.c.virtual_ms > new.virtual_ms, lane_turns.c.virtual_ms), else_=new.virtual_ms)
+    return (
+        own.on_conflict_do_update(index_elements=["tenant"], set_={"virtual_ms": later}),
+        use.on_conflict_do_update(index_elements=["lane"], set_={"used_cpu_ms": used, "virtual_ms": virtual}),
     )
 
 
@@ -122,9 +158,12 @@ def correct(tx: Transaction, tenant: str, by_cpu_ms: int, policy: FairPolicy) ->
     """A tenant's charge put right by what was measured, or taken back. The last write before the events."""
     by_ms = charge_ms(by_cpu_ms, TenantId(tenant), policy)
     if by_ms:
-        moved = tenant_turns.c.virtual_ms + by_ms
-        tx.execute(
-            sa.update(tenant_turns)
-            .where(tenant_turns.c.tenant == tenant)
-            .values(virtual_ms=sa.case((moved > 0, moved), else_=0))
-        )
+        tx.changed(_CORRECTION, whose=tenant, by=by_ms)
+
+
+_moved = tenant_turns.c.virtual_ms + sa.bindparam("by", type_=tenant_turns.c.virtual_ms.type)
+_CORRECTION = (
+    sa.update(tenant_turns)
+    .where(tenant_turns.c.tenant == sa.bindparam("whose"))
+    .values(virtual_ms=sa.case((_moved > 0, _moved), else_=0))
+)
