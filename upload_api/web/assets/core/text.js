@@ -21,7 +21,8 @@ export function bytes(count) {
     value /= 1000;
     unit += 1;
   }
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+  const said = value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1).replace(/\.0$/, "");
+  return `${said} ${units[unit]}`;
 }
 
 /** A bit rate as people compare them. */

@@ -84,7 +84,9 @@ export class Queue {
   frame() {
     $("uploads-section").hidden = this.isEmpty;
     const open = this.all.filter(({ sending }) => !["done", "failed"].includes(sending.state)).length + this.earlier.length;
-    $("uploads-count").textContent = open ? count("uploads.open.count", open) : say("uploads.all.done");
+    const failed = this.all.filter(({ sending }) => sending.state === "failed").length;
+    const said = [open && count("uploads.open.count", open), failed && count("uploads.failed.count", failed)].filter(Boolean);
+    $("uploads-count").textContent = said.join(", ") || say("uploads.all.done");
     const running = this.all.some(({ sending }) => ["running", "waiting"].includes(sending.state));
     const paused = this.all.some(({ sending }) => sending.state === "paused");
     $("pause-all").hidden = this.all.length < 2 || !running;

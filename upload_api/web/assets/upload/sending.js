@@ -38,7 +38,7 @@ export class Sending {
     this.samples = [];
     this.hiccup = false;
     this.become("running");
-    if (this.size === 0) return this.become("failed", say("refused.empty"));
+    if (this.size === 0) return this.refused(say("refused.empty"));
     if (!this.upload) {
       this.upload = this.prepare();
       const earlier = await this.upload.findPreviousUploads();
@@ -109,7 +109,7 @@ export class Sending {
     return this.become("failed", reason);
   }
 
-  /** The server has looked at the beginning and wants no more of it. */
+  /** There is nothing in it, or the server has looked at the beginning and wants no more of it. */
   refused(reason) {
     if (this.state === "gone") return;
     if (this.state !== "done") this.upload?.abort();
