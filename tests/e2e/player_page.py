@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from playwright.sync_api import Page, Route
 
@@ -40,12 +40,16 @@ class PlayerPage:
         self._base_url = base_url
         self.console: list[str] = []
         page.on("console", lambda message: self.console.append(message.text))
+        self.answered: list[str] = []
+        """Addresses that were asked and answered well, in order."""
+        page.on("response", lambda response: self.answered.append(response.url) if response.ok else None)
         page.goto(f"{base_url}/players.html")
 
-    def report_as(self, session: str, events: str | None = None) -> None:
+    def report_as(self, session: str, events: str | None = None, *, readable: bool = False) -> None:
         """Players that are loaded from now on report how playback goes (CMCD), under this name; to the address ``events``
-        also what happens."""
+        also what happens. ``readable``: in shaka-player's build that nobody renamed anything in."""
         told = {"session": session} | ({"events": events} if events is not None else {})
+        told |= {"readable": ""} if readable else {}
         self._page.goto(f"{self._base_url}/players.html?{urlencode(told)}")
 
     def begin_anew(self) -> None:
@@ -70,6 +74,10 @@ class PlayerPage:
 
         self._page.route(pattern, handle)
         return release
+
+    def answered_by(self, ending: str) -> set[str]:
+        """The hosts, with their ports, that answered requests for addresses of this ending."""
+        return {urlsplit(url).netloc for url in self.answered if url.endswith(ending)}
 
     def wait(self, seconds: float) -> None:
         self._page.wait_for_timeout(1000 * seconds)

@@ -62,9 +62,17 @@ function hlsPlayer() {
   };
 }
 
+// shaka-player's usual build renames the key that says its state, so the page says it.
+function tellStates(player) {
+  const tell = (state) => fetch(events, {
+    method: "POST", keepalive: true, body: `v=2,e=ps,sid="${session}",sta=${state},ts=${Date.now()}` });
+  player.addEventListener("buffering", (event) => tell(event.buffering ? "r" : "p"));
+}
+
 function shakaPlayer(lowest) {
   shaka.polyfill.installAll();
   const player = new shaka.Player();
+  if (session && events && build === "compiled") tellStates(player);
   if (session) player.configure({ cmcd: { enabled: true, sessionId: session, contentId: "film", useHeaders: false, version, eventTargets } });
   player.addEventListener("error", (event) => seen.errors.push(`shaka-player: ${event.detail.code} ${event.detail.message || ""}`));
   const order = () => player.getVariantTracks().slice().sort(byHeight);
