@@ -49,6 +49,7 @@ class Pictures:
     clock_hz: int = 90_000
     keyframe_every: int = 25
     b_frames: int = 0
+    open_gop: bool = False
     size: tuple[int, int] = (WIDTH, HEIGHT)
 
 
@@ -98,6 +99,8 @@ def _video_stream(film: Any, pictures: Pictures) -> Any:
         "sc_threshold": "0",
         "b_strategy": "0",
     }
+    if pictures.open_gop:
+        stream.options = {**stream.options, "x264-params": "open-gop=1"}
     return stream
 
 

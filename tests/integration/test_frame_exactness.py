@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 
+import av
 import pytest
 
 from storage.errors import DamagedSource
@@ -18,6 +20,7 @@ from tests.media import Pictures, Sound, make_film, numbered_picture, numbers_sh
 from tests.steps import Worktable, a_small_plan, facts_of, picture_times
 from workers.ffmpeg.process import Tools, find_tools
 from workers.steps.encode import encode
+from workers.steps.inspect import inspect_file
 
 pytestmark = pytest.mark.integration
 
@@ -56,11 +59,20 @@ class Film:
     demuxer: str = "mov"
     sound: Sound | None = None
     frame_rate: Fraction | None = None
+    cut_off: int = 0
+    """So many pictures are in the file and not to be shown."""
+    gop_frames: int = 10
 
 
 NTSC = Fraction(30_000, 1001)
 FILMS = {
-    "steady": Film(pictures=Pictures(times=steady(Fraction(25), 8))),
+    "from_film": Film(pictures=Pictures(times=steady(Fraction(24_000, 1001), 8), clock_hz=24_000)),
+    "fast_fields": Film(pictures=Pictures(times=steady(2 * NTSC, 5), clock_hz=60_000, b_frames=2)),
+    "open_gop": Film(pictures=Pictures(times=steady(Fraction(25), 8), b_frames=3, open_gop=True)),
+    # An edit list cuts off what lies before time zero: it stands between two keyframes.
+    "begins_before_zero": Film(
+        pictures=Pictures(times=steady(Fraction(25), 9, start=Fraction(-13, 10)), b_frames=2), cut_off=33
+    ),
     "ntsc_with_b_frames": Film(pictures=Pictures(times=steady(NTSC, 8), clock_hz=30_000, b_frames=3)),
     "ntsc_in_milliseconds": Film(
         pictures=Pictures(times=steady(NTSC, 8), b_frames=2), muxer="matroska", demuxer="matroska", frame_rate=NTSC
@@ -80,7 +92,7 @@ FILMS = {
         frame_rate=Fraction(25),
     ),
     "transport_stream": Film(
-        pictures=Pictures(times=steady(Fraction(25), 12, start=Fraction(3)), b_frames=2),
+        pictures=Pictures(times=steady(Fraction(25), 8, start=Fraction(3)), b_frames=2),
         muxer="mpegts",
         demuxer="mpegts",
     ),
@@ -89,6 +101,7 @@ FILMS = {
         pictures=Pictures(times=steady(Fraction(25), 24, start=Fraction(3)), keyframe_every=275, b_frames=2),
         muxer="mpegts",
         demuxer="mpegts",
+        gop_frames=20,
     ),
     "faster_than_the_grid": Film(pictures=Pictures(times=steady(Fraction(120), 4))),
 }
@@ -99,7 +112,7 @@ def test_every_chunk_shows_the_pictures_of_its_frames(name: str, tools: Tools, t
     film = FILMS[name]
     path = make_film(tmp_path / "film", film.pictures, film.sound, container=film.muxer)
     source = facts_of(path, film.demuxer, frame_rate=film.frame_rate)
-    plan = a_small_plan(source)
+    plan = a_small_plan(source, gop_frames=film.gop_frames)
     assert len(plan.chunks) > 2
     work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
 
@@ -110,7 +123,24 @@ def test_every_chunk_shows_the_pictures_of_its_frames(name: str, tools: Tools, t
 
     shown = numbers_shown(work.stored(*reversed(outcomes)))
     rate = snap_frame_rate(source.video.frame_rate) if source.video else Fraction(1)
-    assert shown == expected_numbers(picture_times(path, film.demuxer), source, rate, range(plan.total_frames))
+    expected = expected_numbers(picture_times(path, film.demuxer), source, rate, range(plan.total_frames))
+    assert shown == [film.cut_off + number for number in expected]
+
+
+@pytest.mark.parametrize("muxer", ["avi", "mpegts"])
+def test_pictures_without_times_come_in_their_order(muxer: str, tools: Tools, tmp_path: Path) -> None:
+    """AVI does not say when pictures are shown, and in this transport stream most do not say it either."""
+    start = Fraction(0 if muxer == "avi" else 3)
+    path = make_film(tmp_path / "film", Pictures(times=steady(Fraction(25), 6, start=start)), container=muxer)
+    if muxer == "mpegts":
+        _drop_times(path)
+        with av.open(str(path)) as film:
+            assert sum(packet.pts is None for packet in film.demux(video=0) if packet.size) > 50
+    source = inspect_file(path, tools=tools, scratch=_folder(tmp_path))
+    plan = a_small_plan(source)
+    work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
+    outcomes = [encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in plan.chunks]
+    assert numbers_shown(work.stored(*outcomes)) == list(range(150))
 
 
 def test_a_video_that_ends_early_stands_still(tools: Tools, tmp_path: Path) -> None:
@@ -177,6 +207,16 @@ def _longer(source: Source, seconds: Fraction) -> Source:
     from dataclasses import replace
 
     return replace(source, duration=seconds)
+
+
+def _drop_times(path: Path) -> None:
+    """Of every two pictures of three, except the first ones (H.222.0, 2.4.3.7: what the flags do not announce is stuffing)."""
+    data = bytearray(path.read_bytes())
+    pictures = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0..[\x80-\xbf][\x80\xc0]", data, re.DOTALL)]
+    for number, at in enumerate(pictures):
+        if number > 2 and number % 3:
+            data[at + 7] &= 0x3F
+    path.write_bytes(data)
 
 
 def _overwrite_media(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Mutated media files through the whole pipeline: none hangs, none kills a worker, each ends ready or rejected.
 
-A short run by default. ``make fuzz`` sets ``LADDER_TEST_FUZZ`` (how many files), ``LADDER_TEST_FUZZ_FROM`` (the number of the
+A short run by default, one of each kind. ``make fuzz`` sets ``LADDER_TEST_FUZZ`` (how many files), ``LADDER_TEST_FUZZ_FROM`` (the number of the
 first, to go on where a run ended) and ``LADDER_TEST_FUZZ_SEED``.
 """
 
@@ -20,7 +20,7 @@ from workers.ffmpeg.process import Tools, find_tools
 
 pytestmark = pytest.mark.integration
 
-COUNT = int(os.environ.get("LADDER_TEST_FUZZ", "16"))
+COUNT = int(os.environ.get("LADDER_TEST_FUZZ", "10"))
 FIRST = int(os.environ.get("LADDER_TEST_FUZZ_FROM", "0"))
 SEED = int(os.environ.get("LADDER_TEST_FUZZ_SEED", "1"))
 

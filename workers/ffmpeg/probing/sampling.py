@@ -11,7 +11,7 @@ from av.sidedata.sidedata import Type as SideData
 from .captions import channels_in
 from .describing import describe_first
 from .reading import all_packets
-from .walk import Walk
+from .walk import Walk, knows_no_shown_times
 
 SAMPLE_FRAMES = 8
 """Decoded pictures that prove that a track decodes, and that show rotation, interlacing and real frame spacing."""
@@ -88,12 +88,14 @@ def _decode(stream: Any, packet: av.Packet[Any] | None, track: dict[str, Any]) -
     except (av.FFmpegError, EOFError):
         found["errors"] += 1
         return
+    decoded = knows_no_shown_times(stream)
     for frame in frames:
         if not found["frames"]:
             describe_first(frame, track)
         found["frames"] += 1
-        if frame.pts is not None:
-            found["times"].append(frame.pts)
+        time = frame.dts if decoded else frame.pts
+        if time is not None:
+            found["times"].append(time)
         if track["type"] == "video":
             found["interlaced"] += frame.interlaced_frame
             data = frame.side_data.get(SideData.A53_CC)

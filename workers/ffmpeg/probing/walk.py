@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from itertools import pairwise
 from operator import sub
 from typing import Any
 
 import av
+
+REORDERED = frozenset({"h264", "hevc"})
 
 
 class Walk:
@@ -20,21 +23,32 @@ class Walk:
         self.corrupt = 0
         self.last_pts: int | None = None
         self.last_duration = 0
+        self._untimed = 0  # packets without a time of their own
+        self._untimed_at_end = 0
+        self._decoded: bool | None = None
 
     def add(self, packet: av.Packet[Any]) -> None:
         self.packets += 1
         self.corrupt += packet.is_corrupt
-        if packet.pts is None or packet.is_discard:  # discarded packets lie before the edit list's start
+        if packet.is_discard:  # discarded packets lie before the edit list's start
             return
-        self.times.append(packet.pts)
+        if self._decoded is None:
+            self._decoded = knows_no_shown_times(packet.stream)
+        time = packet.dts if self._decoded else packet.pts
+        if time is None:
+            self._untimed += 1
+            self._untimed_at_end += 1
+            return
+        self._untimed_at_end = 0
+        self.times.append(time)
         if packet.is_keyframe:
-            self.keyframes.append(packet.pts)
-        if self.last_pts is None or packet.pts >= self.last_pts:
-            self.last_pts, self.last_duration = packet.pts, packet.duration or 0
+            self.keyframes.append(time)
+        if self.last_pts is None or time >= self.last_pts:
+            self.last_pts, self.last_duration = time, packet.duration or 0
 
     def report(self) -> dict[str, Any]:
         # Two packets of one time are one picture: VP9 carries hidden reference frames that way.
-        times = sorted(set(self.times))
+        times = self._with_untimed(sorted(set(self.times)))
         keys = sorted(set(self.keyframes))
         gaps = Counter(map(sub, times[1:], times))
         median = _median(gaps)
@@ -60,6 +74,30 @@ class Walk:
             if keys
             else None,
         }
+
+    def _with_untimed(self, times: list[int]) -> list[int]:
+        """``times`` and those of pictures that have none of their own, as players make them up: one picture after the other.
+        A transport stream need not tell the time of each."""
+        left = self._untimed - self._untimed_at_end
+        if not self._untimed or len(times) < 2:
+            return times
+        step = (times[-1] - times[0]) / (len(times) + left - 1)
+        found = []
+        for earlier, later in pairwise(times):
+            here = max(0, min(left, round((later - earlier) / step) - 1))
+            found += [earlier + (later - earlier) * number // (here + 1) for number in range(here + 1)]
+            left -= here
+        return [*found, *(times[-1] + round(step * number) for number in range(self._untimed_at_end + 1))]
+
+
+def knows_no_shown_times(stream: Any) -> bool:
+    """AVI tells when packets are decoded. For codecs that reorder pictures some versions of libavformat make up when they
+    are shown, and others do not: then pictures are shown one after the other at those times."""
+    return (
+        stream.type == "video"
+        and stream.container.format.name == "avi"
+        and getattr(stream.codec_context, "name", None) in REORDERED
+    )
 
 
 def _median(counts: Counter[int]) -> int:
