@@ -135,7 +135,8 @@ class Uploads(Protocol):
     def complete_upload(self, upload: UploadId, token: int, *, recipe: str) -> Job | None:
         """The source object is in the store: upload → ``completed``, video → ``inspecting``, and its `INSPECT` job is
         recorded, in one transaction. The job to ring for; None if it was completed before (then nothing changes), and if
-        the same file of the same tenant is ready already: then this video shares its asset and is ready too."""
+        the same file of the same tenant is ready already: then this video shares its asset and is ready too. If that file is
+        at work now, the job is put off until it is known what became of it: a sweep decides."""
         ...
 
     def complete_partial(self, upload: UploadId, token: int) -> bool:

@@ -227,7 +227,8 @@ def main() -> None:
         )
         state = Path(made) / "state"
         state.mkdir()
-        env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES)}
+        # The same film comes again and again, and is to be encoded each time.
+        env = {"FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES), "FISHLADDER_DEDUPLICATE": "off"}
         with (
             running_stack(state, workers=asked.workers, env=env) as stack,
             chromium() if asked.first_frame else nullcontext() as browser,

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+import sqlalchemy as sa
 
 from storage.catalogue import NewUpload
 from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.moving import cancel_jobs
+from storage.catalogue.sql.tables import jobs
 from storage.errors import NotFound
 from storage.ids import TenantId, VideoId
-from storage.jobs import JobKind
+from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane
 from storage.lifecycle import VideoState
 from storage.media.encryption import Encryption
 from tests.builders import a_new_upload, a_published, an_encoded, an_inspected
-from tests.journeys import HOUR_MS, MINUTE_MS, do, let_time_pass
+from tests.journeys import HOUR_MS, MINUTE_MS, do, let_time_pass, take
 
 DIGEST = "ab" * 32
 
@@ -144,10 +148,108 @@ def test_what_is_not_the_same_is_encoded(catalogue: SqlCatalogue, other: dict[st
     assert catalogue.video(second).asset != catalogue.video(first).asset
 
 
-def test_what_is_not_finished_is_not_shared(catalogue: SqlCatalogue) -> None:
-    first = upload(catalogue)
-    assert catalogue.video(upload(catalogue)).state is VideoState.INSPECTING
+def sweep(catalogue: SqlCatalogue) -> dict[str, int]:
+    """What it did for those who wait. (That bells are rung for jobs that were given back is not meant.)"""
+    repairs = catalogue.sweep(max_kills=3, stale_bell_ms=100 * HOUR_MS).repairs
+    return {rule: count for rule, count in repairs.items() if rule != "unheard_bell"}
+
+
+def due(catalogue: SqlCatalogue) -> list[VideoId]:
+    """The videos whose inspection may begin now; it is begun and given back."""
+    taken = []
+    while (job := catalogue.claim("worker", LANES_BY_URGENCY, MINUTE_MS)) is not None:
+        taken.append(job)
+    for job in taken:
+        catalogue.release(job.id, job.token)
+    return [job.video for job in taken]
+
+
+def codes(catalogue: SqlCatalogue, video: VideoId) -> list[str]:
+    return [note.code for note in catalogue.video(video).notes]
+
+
+def test_what_is_at_work_already_is_waited_for_and_then_shared(catalogue: SqlCatalogue) -> None:
+    first, second, third = (upload(catalogue) for _ in range(3))
+    assert due(catalogue) == [first]
+    assert (catalogue.video(second).state, codes(catalogue, second)) == (VideoState.INSPECTING, ["waits_for_same"])
+    assert sweep(catalogue) == {}
+    encode(catalogue)
+    finish_rest(catalogue, first)
+    assert sweep(catalogue) == {"reused": 2}
+    for late in (second, third):
+        assert (catalogue.video(late).state, catalogue.video(late).asset) == (
+            VideoState.READY,
+            catalogue.video(first).asset,
+        )
+        assert codes(catalogue, late)[-1] == "reused"
+        assert "waits_for_same" not in codes(catalogue, late)
+        assert {job.state for job in catalogue.jobs(video=late)} == {JobState.CANCELLED}
+    assert sweep(catalogue) == {}
     catalogue.delete_video(first)
+    catalogue.delete_video(second)
+    assert catalogue.published(third, "master.m3u8")[0] == catalogue.video(third).asset
+
+
+@pytest.mark.parametrize("end", ["deleted", "failed", "rejected"])
+def test_who_waits_goes_to_work_when_the_first_comes_to_nothing(catalogue: SqlCatalogue, end: str) -> None:
+    first, second, third = (upload(catalogue) for _ in range(3))
+    match end:
+        case "deleted":
+            catalogue.delete_video(first)
+        case "failed":
+            job = take(catalogue, JobKind.INSPECT)
+            catalogue.bury(job.id, job.token, "a bug")
+        case _:
+            job = take(catalogue, JobKind.INSPECT)
+            catalogue.refuse(job.id, job.token, "not_media", "This is no video.")
+    assert sweep(catalogue) == {"left_alone": 1}
+    assert due(catalogue) == [second]
+    assert codes(catalogue, second) == []
+    assert sweep(catalogue) == {}
+    encode(catalogue)
+    finish_rest(catalogue, second)
+    assert sweep(catalogue) == {"reused": 1}
+    assert catalogue.video(third).asset == catalogue.video(second).asset
+
+
+def test_nobody_waits_for_what_is_less_urgent(catalogue: SqlCatalogue) -> None:
+    first = upload(catalogue, new=replace(a_new_upload(), lane=Lane.BULK))
+    second = upload(catalogue, new=replace(a_new_upload(), lane=Lane.INTERACTIVE))
+    assert set(due(catalogue)) == {first, second}
+
+
+def test_who_waits_goes_to_work_by_itself_where_nobody_sweeps(catalogue: SqlCatalogue) -> None:
+    upload(catalogue)
+    second = upload(catalogue)
+    let_time_pass(catalogue, HOUR_MS)
+    assert second in due(catalogue)
+
+
+def test_nobody_waits_for_ever(catalogue: SqlCatalogue) -> None:
+    upload(catalogue)
+    second = upload(catalogue)
+    with catalogue._db.write() as tx:
+        tx.execute(sa.update(jobs).values(created_at_ms=jobs.c.created_at_ms - 13 * HOUR_MS))
+    assert sweep(catalogue) == {"left_alone": 1}
+    assert second in due(catalogue)
+
+
+def test_of_two_that_are_complete_at_the_same_moment_one_waits(catalogue: SqlCatalogue) -> None:
+    for turn in range(5):
+        digest, together = f"{turn:064x}", threading.Barrier(2)
+
+        def complete(digest: str = digest, together: threading.Barrier = together) -> VideoId:
+            made = catalogue.create_upload(a_new_upload())
+            token = catalogue.acquire_upload(made.id, "writer", MINUTE_MS)
+            catalogue.record_progress(made.id, token, offset_bytes=made.length_bytes or 0, new_parts=(), tail=None)
+            catalogue.set_upload_digest(made.id, digest)
+            together.wait(60)
+            catalogue.complete_upload(made.id, token, recipe="1")
+            return made.video
+
+        with ThreadPoolExecutor(2) as pool:
+            pair = [each.result() for each in [pool.submit(complete) for _ in range(2)]]
+        assert sorted(codes(catalogue, video) for video in pair) == [[], ["waits_for_same"]]
 
 
 def test_a_deleted_video_is_not_recognised(catalogue: SqlCatalogue) -> None:

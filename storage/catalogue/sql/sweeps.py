@@ -15,6 +15,7 @@ from storage.catalogue.sql.jobs import bury_job
 from storage.catalogue.sql.moving import give_up, locked_video
 from storage.catalogue.sql.queueing import INSPECT_CPU_MS, ensure_publish_job, insert_job, make_ready
 from storage.catalogue.sql.rows import Row, doomed_from, job_from
+from storage.catalogue.sql.sharing import settle_waiting
 from storage.catalogue.sql.tables import (
     assets,
     doomed,
@@ -42,6 +43,7 @@ WATCHABLE = (VideoState.ENCODING, VideoState.PLAYABLE, VideoState.READY)
 
 class SqlSweeps:
     _db: Database
+    _deduplicates: bool
 
     def sweep(self, *, max_kills: int, stale_bell_ms: int) -> Swept:
         repairs: Counter[str] = Counter()
@@ -53,6 +55,8 @@ class SqlSweeps:
             _publish_what_is_left(tx, repairs, bells)
         with self._db.write() as tx:
             _set_going(tx, repairs, bells)
+        with self._db.write() as tx:
+            settle_waiting(tx, deduplicates=self._deduplicates, repairs=repairs, bells=bells)
         with self._db.write() as tx:
             _ring_again(tx, stale_bell_ms, repairs, bells)
             tx.execute(sa.delete(events).where(events.c.at_ms < tx.now - KEEP_EVENTS_MS))

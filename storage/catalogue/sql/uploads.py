@@ -21,7 +21,7 @@ from storage.catalogue.sql.joining import (
 from storage.catalogue.sql.moving import announce_state, give_up, locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.rows import upload_from
-from storage.catalogue.sql.sharing import recognise
+from storage.catalogue.sql.sharing import has_twin_at_work, recognise, take_turns, wait
 from storage.catalogue.sql.tables import imports, is_open, is_undigested, upload_joins, upload_parts, uploads, videos
 from storage.catalogue.sql.upload_rows import (
     has_expired,
@@ -232,9 +232,11 @@ class SqlUploads:
                 hasten_partials(tx, upload)
             doom_prefix(tx, keys.tails_prefix(video.id))
             tx.execute(sa.delete(upload_parts).where(upload_parts.c.upload_id == upload))
-            if self._deduplicates and recognise(tx, video, row, recipe):
-                return None
-            return begin_inspection(
+            if self._deduplicates:
+                take_turns(tx, video.tenant, row.digest)
+                if recognise(tx, video, row, recipe):
+                    return None
+            job = begin_inspection(
                 tx,
                 video,
                 asset_id=video.asset_id,
@@ -243,6 +245,9 @@ class SqlUploads:
                 received_bytes=row.length_bytes,
                 source_bytes=row.length_bytes,
             )
+            if self._deduplicates and has_twin_at_work(tx, video, row, recipe):
+                wait(tx, locked_video(tx, video.id), job.id)
+            return job
 
     def complete_partial(self, upload: UploadId, token: int) -> bool:
         with self._db.write() as tx:
