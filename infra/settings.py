@@ -171,7 +171,8 @@ class Settings:
         secret=True,
     )
     rate_limits: tuple[str, ...] = _setting(
-        "Requests per second that one process of the upload API answers per address, key and tenant, where keys are needed",
+        "Requests per second per address, key and tenant, where keys are needed, counted by each process of the upload "
+        "API for itself: N processes let N times as many through",
         ("address=500", "key=200", "tenant=500"),
     )
     cors_origins: tuple[str, ...] = _setting(

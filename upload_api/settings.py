@@ -32,7 +32,7 @@ class UploadApiSettings:
     session_lifetime_s: float = 12 * 3600.0
     """How long a browser stays signed in."""
     rate_limits: tuple[str, ...] = ()
-    """Requests per second, as ``address=…``, ``key=…``, ``tenant=…``; what is not named is not limited."""
+    """Requests per second of this process, as ``address=…``, ``key=…``, ``tenant=…``; what is not named is not limited."""
 
     max_upload_bytes: int | None = 1024 * 1024 * MIB
     """Largest file accepted, announced as Tus-Max-Size. None: no limit but the store's."""
