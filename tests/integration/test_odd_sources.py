@@ -11,6 +11,7 @@ import pytest
 
 from storage.catalogue import Video
 from storage.lifecycle import VideoState
+from tests.media import samples_heard
 from tests.pipeline import through_the_pipeline
 from workers.ffmpeg.process import Tools, find_tools
 
@@ -52,8 +53,8 @@ def flat(color: str, rate: int = 12, seconds: float = 0.5) -> tuple[str, ...]:
     return ("-f", "lavfi", "-i", f"color={color}:size={SIZE}:rate={rate}:duration={seconds}")
 
 
-def shown(folder: Path) -> list[tuple[int, int, int]]:
-    """The middle of each picture of the top rung, as (red, green, blue) after decoding."""
+def shown(folder: Path, place: tuple[int, int] = (2, 2)) -> list[tuple[int, int, int]]:
+    """Each picture of the top rung at ``place``, in quarters of it: (red, green, blue) after decoding."""
     rendition = max(
         (path.parent for path in (folder / "site").glob("*p/media.m3u8")), key=lambda each: int(each.name[:-1])
     )
@@ -62,7 +63,7 @@ def shown(folder: Path) -> list[tuple[int, int, int]]:
     whole.write_bytes(init.read_bytes() + b"".join(segment.read_bytes() for segment in segments))
     with av.open(str(whole)) as film:
         pictures = [frame.to_image() for frame in film.decode(video=0)]
-    return [picture.getpixel((picture.width // 2, picture.height // 2)) for picture in pictures]
+    return [picture.getpixel((picture.width * place[0] // 4, picture.height * place[1] // 4)) for picture in pictures]
 
 
 @pytest.mark.parametrize(
@@ -161,3 +162,60 @@ def test_a_size_that_changes_in_mid_stream_keeps_every_picture(
 def test_a_single_picture_is_a_film(make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path) -> None:
     ready(make(*flat("green"), "-frames:v", "1", "-c:v", "libx264", "film.mp4"))
     assert len(shown(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("turn", [("90",), ("-90",), ("0", "-display_hflip"), ("90", "-display_vflip")], ids=" ".join)
+def test_pictures_stand_as_players_of_the_source_would_turn_them(
+    turn: tuple[str, ...], make: Callable[..., Path], ready: Callable[[Path], Video], tools: Tools, tmp_path: Path
+) -> None:
+    """Each corner has a brightness of its own."""
+    corners = "geq=lum='if(lt(Y,H/2),if(lt(X,W/2),230,170),if(lt(X,W/2),110,50))':cb=128:cr=128"
+    upright = make(*flat("gray"), "-vf", corners, "-c:v", "libx264", "upright.mp4")
+    angle, *flips = turn
+    turned = make("-display_rotation", angle, *flips, "-i", str(upright), "-c", "copy", "film.mp4")
+    # ffmpeg's own turning, of which we use none.
+    argv = [
+        str(tools.ffmpeg),
+        "-v",
+        "error",
+        "-i",
+        str(turned),
+        "-frames:v",
+        "1",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "gray",
+        "-",
+    ]
+    meant = subprocess.run(argv, capture_output=True, check=True).stdout
+    width, height = (160, 192) if angle.endswith("90") else (192, 160)
+    ready(turned)
+    places = [(x, y) for y in (1, 3) for x in (1, 3)]
+    expected = [meant[height * y // 4 * width + width * x // 4] for x, y in places]
+    for (x, y), level in zip(places, expected, strict=True):
+        (found, *_) = shown(tmp_path, (x, y))
+        assert abs(found[0] - level) < 12, (x, y)
+
+
+def test_sound_of_one_to_eight_channels_is_heard_in_every_rendition(
+    make: Callable[..., Path], tools: Tools, tmp_path: Path
+) -> None:
+    layouts = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+    languages = ("deu", "eng", "fra", "ita", "nld", "pol", "spa", "swe")
+    inputs, tracks = [], []
+    for number, (layout, language) in enumerate(zip(layouts, languages, strict=True)):
+        tones = "|".join(["0.2*sin(2000*t)"] * (number + 1))
+        inputs += ["-f", "lavfi", "-i", f"aevalsrc={tones}:c={layout}:d=1"]
+        tracks += ["-map", str(number), f"-metadata:s:a:{number}", f"language={language}"]
+    film = make(*inputs, *tracks, "-c:a", "pcm_s16le", "film.mkv")
+    video, asset = through_the_pipeline(film, tmp_path, tools)
+    assert (video.state, video.reason) == (VideoState.READY, None)
+    stereo = [each.audio for each in asset.renditions if each.audio is not None and each.audio.channels <= 2]
+    assert [(each.track_index, each.channels) for each in stereo] == [(0, 1), *((number, 2) for number in range(1, 8))]
+    assert any(each.audio is not None and each.audio.channels == 6 for each in asset.renditions)
+    for rendition in asset.renditions:
+        folder = tmp_path / "site" / rendition.name
+        parts = [*folder.glob("init-*.mp4"), *sorted(folder.glob("*.m4s"))]
+        heard = samples_heard(b"".join(path.read_bytes() for path in parts))
+        assert max(map(abs, heard)) > 0.02, rendition.name
