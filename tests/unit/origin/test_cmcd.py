@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -17,6 +18,8 @@ from origin.plays_page import percentile, render_page
 from origin.ports import OriginPorts
 from origin.sessions import Report, Sessions, summed
 from storage.catalogue.sql import SqlCatalogue
+from storage.catalogue.sql.engine import open_engine
+from storage.catalogue.sql.schema import create_schema
 from storage.grants import KeyRing, PlaybackGrant, sign_grant
 from storage.ids import VideoId
 from storage.plays import Heard, Play
@@ -210,6 +213,34 @@ async def test_reports_of_all_modes_become_plays_and_views_that_stay(world: Worl
     assert catalogue.plays(VideoId("zzzzzzzzzzzzzzzz")) == ()
     assert catalogue.forget_plays(4_000_000_000_000) == 4
     assert (catalogue.plays(VIDEO), catalogue.views(VIDEO)) == ((), 4)
+    catalogue.close()
+
+
+@pytest.mark.anyio
+async def test_views_are_still_counted_after_restarts(world: World, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'catalogue.db'}"
+    create_schema(open_engine(url))
+    path = world.store_segment(b"x" * 1000)
+
+    async def send(message: object) -> None:
+        pass
+
+    for run in range(3):
+        catalogue = SqlCatalogue.open(url)
+        app = create_app(world.settings, OriginPorts(catalogue=world.catalogue, blobs=world.blobs, plays=catalogue))
+        incoming: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        life = asyncio.ensure_future(app({"type": "lifespan"}, incoming.get, send))
+        await incoming.put({"type": "lifespan.startup"})
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://origin") as client:
+            for session in ("one that goes on", f"of run {run}"):
+                await client.get(f"/v/{VIDEO}/{path}?CMCD=" + quote(f'sid="{session}",ot=v,d=4000'))
+        # What was reported just now is written before the end.
+        await incoming.put({"type": "lifespan.shutdown"})
+        await asyncio.wait_for(life, 60)
+        catalogue.close()
+    catalogue = SqlCatalogue.open(url)
+    assert catalogue.views(VIDEO) == 4
+    assert {play.session: play.requests for play in catalogue.plays(VIDEO)}["one that goes on"] == 3
     catalogue.close()
 
 

@@ -208,6 +208,35 @@ async def test_a_file_that_leaves_the_disk_cache_while_it_is_asked_for_comes_fro
     assert world.blobs.reads.total() == 2
 
 
+async def test_the_server_itself_sends_the_file_of_what_is_rarely_asked_for(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.settings = replace(world.settings, cache_bytes=0, disk_cache=tmp_path)
+    path = world.store_segment(BIG)
+    monkeypatch.setattr(objects, "_LUKEWARM_S", -1.0)
+    app = create_app(world.settings, world.ports())
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "GET", "path": f"/v/{VIDEO}/{path}", "query_string": b"", "headers": []}
+    scope["extensions"] = {"http.response.pathsend": {}}
+    await app(scope, receive, send)
+    while not list(tmp_path.glob("*/" + "?" * 64)):
+        await asyncio.sleep(0.01)
+    await app(scope, receive, send)  # read from disk, and known to be good
+    sent.clear()
+    await app(scope, receive, send)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.pathsend"]
+    assert dict(sent[0]["headers"])[b"content-length"] == b"%d" % len(BIG)
+    assert Path(sent[1]["path"]).read_bytes() == BIG
+    assert world.blobs.reads.total() == 1
+
+
 async def test_a_damaged_file_of_the_disk_cache_is_fetched_anew(world: World, tmp_path: Path) -> None:
     world.settings = replace(world.settings, cache_bytes=0, disk_cache=tmp_path)
     path = world.store_segment(BIG)
