@@ -1,4 +1,4 @@
-"""The upload API as a process of its own, over a folder and an SQLite file, to be killed in tests.
+"""The upload API as a process of its own, over a folder and an SQLite file or another database, to be killed in tests.
 
 Run as ``python -m tests.upload_server FOLDER``; prints its port when it listens.
 """
@@ -31,11 +31,10 @@ def database_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'catalogue.db'}"
 
 
-def open_ports(folder: Path) -> Ports:
-    migrate(database_url(folder))
-    return Ports(
-        catalogue=SqlCatalogue.open(database_url(folder)), blobs=LocalBlobs(folder / "store"), bell=SilentBell()
-    )
+def open_ports(folder: Path, database: str | None = None) -> Ports:
+    url = database or database_url(folder)
+    migrate(url)
+    return Ports(catalogue=SqlCatalogue.open(url), blobs=LocalBlobs(folder / "store"), bell=SilentBell())
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,12 @@ class UploadServer:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *, libraries: Path | None = None, needs_key: bool = False) -> Iterator[UploadServer]:
+def running(
+    folder: Path, *, libraries: Path | None = None, needs_key: bool = False, database: str | None = None
+) -> Iterator[UploadServer]:
     """A server over ``folder``, listening; killed at the end if it still runs. What it says goes to ``server.log``.
-    ``libraries``: for its web app. ``needs_key``: like a fleet's."""
-    wanted = {"libraries": str(libraries) if libraries else None, "needs_key": needs_key}
+    ``libraries``: for its web app. ``needs_key``: like a fleet's. ``database``: its address, if not in ``folder``."""
+    wanted = {"libraries": str(libraries) if libraries else None, "needs_key": needs_key, "database": database}
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.upload_server", str(folder), json.dumps(wanted)],
@@ -93,7 +94,7 @@ def main() -> None:
         rate_limits=("address=500",) if wanted["needs_key"] else (),
         web_libraries=Path(wanted["libraries"]) if wanted["libraries"] else None,
     )
-    app = create_app(settings, open_ports(folder))
+    app = create_app(settings, open_ports(folder, wanted["database"]))
     listener = socket.create_server(("127.0.0.1", 0))
     os.write(1, f"{listener.getsockname()[1]}\n".encode())
     sys.stdout = sys.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def empty_postgres_url(migrated_postgres_url: str) -> str:
     return migrated_postgres_url
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At head, and nothing in it. To be copied: all of the history for every test takes longer than the tests do."""
+    path = tmp_path_factory.mktemp("sqlite") / "catalogue.db"
+    migrate(f"sqlite:///{path}")
+    assert [each.name for each in path.parent.iterdir()] == [path.name], "it is not all in one file"
+    return path
+
+
 @pytest.fixture(
     params=["sqlite file", "sqlite memory", pytest.param("postgresql", marks=pytest.mark.integration)],
 )
@@ -38,9 +48,8 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCat
     """An empty catalogue at head."""
     match request.param:
         case "sqlite file":
-            url = f"sqlite:///{tmp_path / 'catalogue.db'}"
-            migrate(url)
-            opened = SqlCatalogue.open(url)
+            shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "catalogue.db")
+            opened = SqlCatalogue.open(f"sqlite:///{tmp_path / 'catalogue.db'}")
         case "sqlite memory":
             opened = SqlCatalogue.in_memory()
         case _:

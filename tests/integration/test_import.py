@@ -1,4 +1,5 @@
-"""Imports by real processes: one that is killed, and the command line's batch from a folder and from a bucket."""
+"""Imports by real processes over PostgreSQL: one that is killed, and the command line's batch from a folder and from a
+bucket. What they do over SQLite is tested in process."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
 import threading
@@ -18,9 +20,11 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
 from storage.blobs.local import LocalBlobs
 from storage.blobs.s3 import S3Blobs, S3Settings
+from storage.catalogue.sql.engine import open_engine
 from storage.ids import VideoId
 from storage.keys import source_key
 from tests.file_server import FileServer, serving
@@ -28,6 +32,18 @@ from tests.services import seaweedfs
 from tests.upload_server import PART_BYTES, UploadServer, running
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def database(postgres_url: str) -> str:
+    """One of its own for each test."""
+    name = f"imports_{secrets.token_hex(4)}"
+    engine = open_engine(postgres_url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+
 
 FILM = b"\x1a\x45\xdf\xa3" + random.Random(23).randbytes(4 * PART_BYTES + 12_345)  # what Matroska begins with
 
@@ -73,15 +89,15 @@ def eventually(server: UploadServer, video_id: str, what: str, enough: Any) -> d
     return found
 
 
-def test_an_import_goes_on_after_its_server_was_killed(tmp_path: Path) -> None:
+def test_an_import_goes_on_after_its_server_was_killed(tmp_path: Path, database: str) -> None:
     with threaded(FileServer(FILM, cuts=[2 * PART_BYTES + 100], stall=True)) as files:
-        with running(tmp_path) as server:
+        with running(tmp_path, database=database) as server:
             reply = httpx.post(f"{server.url}/api/v1/videos", json={"source_url": files.url()}, timeout=30)
             assert reply.status_code == 202, reply.text
             video_id = reply.json()["id"]
             eventually(server, video_id, "received_bytes", lambda size: size == 2 * PART_BYTES)
             server.kill()
-        with running(tmp_path) as server:
+        with running(tmp_path, database=database) as server:
             found = eventually(server, video_id, "state", lambda state: state != "uploading")
             assert (found["state"], found["source_bytes"]) == ("inspecting", len(FILM))
         assert stored(tmp_path, video_id) == hashlib.sha256(FILM).hexdigest()
@@ -98,14 +114,14 @@ def fishladder(folder: Path, *argv: str, code: int = 0) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_folder_is_imported_once(tmp_path: Path) -> None:
+def test_a_folder_is_imported_once(tmp_path: Path, database: str) -> None:
     films = tmp_path / "films"
     (films / "inner").mkdir(parents=True)
     (films / "a.mkv").write_bytes(FILM)
     (films / "inner" / "b é.mkv").write_bytes(FILM[:100_000])
     (films / "notes.txt").write_text("no film")
     (films / ".hidden.mkv").write_bytes(FILM)
-    with running(tmp_path) as server:
+    with running(tmp_path, database=database) as server:
         argv = ("import", str(films), "--server", server.url, "--json")
         first = fishladder(tmp_path, *argv)
         assert [Path(each["source"]).name for each in first] == ["a.mkv", "b é.mkv", "notes.txt"]
@@ -120,8 +136,8 @@ def test_a_folder_is_imported_once(tmp_path: Path) -> None:
         assert len(httpx.get(f"{server.url}/api/v1/videos", timeout=30).json()["videos"]) == 3
 
 
-def test_an_address_is_imported_and_a_bad_one_told(tmp_path: Path) -> None:
-    with threaded(FileServer(FILM)) as files, running(tmp_path) as server:
+def test_an_address_is_imported_and_a_bad_one_told(tmp_path: Path, database: str) -> None:
+    with threaded(FileServer(FILM)) as files, running(tmp_path, database=database) as server:
         options = ("--server", server.url, "--json")
         (good,) = fishladder(tmp_path, "import", files.url(), *options)
         assert good["result"] == "imported"
@@ -133,8 +149,8 @@ def test_an_address_is_imported_and_a_bad_one_told(tmp_path: Path) -> None:
         assert "404" in gone["reason"]
 
 
-def test_a_prefix_of_a_bucket_is_imported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with seaweedfs(tmp_path / "weed") as s3, running(tmp_path) as server:
+def test_a_prefix_of_a_bucket_is_imported_once(tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with seaweedfs(tmp_path / "weed") as s3, running(tmp_path, database=database) as server:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
         archive = S3Blobs(

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 
 UPLOADS = int(os.environ.get("LADDER_TEST_UPLOADS", "12"))
 SEED = int(os.environ.get("LADDER_TEST_SEED", "20"))
-CLIENTS = min(12, max(3, UPLOADS // 40))
+CLIENTS = min(12, max(6, UPLOADS // 40))
 """At once. They mostly wait: for leases of the dead to run out, for a server to come up again."""
 KILLS = max(2, UPLOADS // 25)
 DEADLINE_S = 120 + 4 * UPLOADS
