@@ -31,6 +31,7 @@ from storage.blobs.files import written_whole
 from storage.blobs.s3_checksums import ALGORITHM, crc32_of, told_when_joined, with_checksum
 from storage.blobs.s3_errors import translated
 from storage.blobs.s3_reads import S3Body
+from storage.blobs.s3_time import go_by_their_clock
 from storage.content_types import OCTETS
 from storage.errors import Conflict, NotFound, StoreUnavailable
 from storage.keys import checked
@@ -308,4 +309,6 @@ def open_client(settings: S3Settings, *, attempts: int, read_timeout_s: float) -
     session = boto3.session.Session(
         aws_access_key_id=settings.access_key, aws_secret_access_key=settings.secret_key, region_name=settings.region
     )
-    return session.client("s3", endpoint_url=settings.endpoint_url, config=config)
+    client = session.client("s3", endpoint_url=settings.endpoint_url, config=config)
+    go_by_their_clock(client)
+    return client

@@ -323,7 +323,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
-    parser.add_argument("--every-jobs", type=int, default=20)
+    parser.add_argument("--every-jobs", type=int, default=30)
     parser.add_argument("--lease", type=int, default=10_000, dest="lease_ms")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")

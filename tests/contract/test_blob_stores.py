@@ -12,11 +12,13 @@ import os
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.compat import get_current_datetime
 from minio import Minio
 
 from storage.blobs import BlobStore, CopyParts, LocalFiles, MultipartStore, StoredPart, StreamingReads
@@ -583,3 +585,22 @@ def test_a_store_that_knows_no_checksums_can_be_spared_them(seaweedfs_endpoint: 
     part = plain.put_part("sources/video", multipart, 1, b"x" * 100)
     assert "crc32" not in part.etag
     assert plain.complete_multipart("sources/video", multipart, (part,)).size_bytes == 100
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("wrong_by_h", [1, -1])
+def test_a_machine_whose_clock_is_wrong_goes_by_the_clock_of_its_s3(
+    seaweedfs_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, wrong_by_h: int
+) -> None:
+    store = s3_store(seaweedfs_endpoint)
+
+    def wrong_time(remove_tzinfo: bool = True) -> datetime:
+        return get_current_datetime(remove_tzinfo) + timedelta(hours=wrong_by_h)
+
+    for module in ("botocore.auth", "storage.blobs.s3_time"):
+        monkeypatch.setattr(f"{module}.get_current_datetime", wrong_time)
+    store.put("a-1/first", b"put")
+    assert store.get("a-1/first") == b"put"
+    monkeypatch.undo()  # it is set right, and what was learned is wrong
+    assert store.head("a-1/first").size_bytes == 3
+    assert b"".join(store.open("a-1/first")) == b"put"

@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from storage.catalogue.migrations import downgrade, migrate, schema_is_current
 from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.engine import open_engine
+from storage.catalogue.sql.queueing import ready_publish
 from storage.catalogue.sql.tables import jobs, metadata
 from storage.catalogue.sql.turns import best_of, waiting_tenants
 from storage.errors import CatalogueUnavailable
@@ -97,6 +98,16 @@ def test_a_catalogue_in_memory_is_at_head() -> None:
     catalogue = SqlCatalogue.in_memory()
     catalogue.check()
     catalogue.close()
+
+
+def test_sqlite_finds_the_ready_publish_job_among_thousands_of_jobs_of_a_video() -> None:
+    """Every commit asks for it, and nobody makes statistics for SQLite."""
+    catalogue = SqlCatalogue.in_memory()
+    query = str(ready_publish("sqlite"))
+    with catalogue._db.engine.connect() as connection:
+        plan = str(connection.execute(sa.text(f"EXPLAIN QUERY PLAN {query}"), {"video": "v"}).all())
+    catalogue.close()
+    assert "uq_jobs_ready_publish" in plan, plan
 
 
 @pytest.mark.parametrize("part", ["whose turn", "which job"])

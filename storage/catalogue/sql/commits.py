@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -73,7 +74,8 @@ class SqlCommits:
                 case Published():
                     bells = {}
                     _published(tx, video, held, outcome)
-            state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id))
+            moves = isinstance(outcome, (Inspected, Published))
+            state = tx.scalar(sa.select(videos.c.state).where(videos.c.id == video.id)) if moves else video.state
             if spent_ms:
                 correct(tx, held.tenant, spent_ms - held.cost_cpu_ms, self._policy)
             crashpoint(CrashPoint.COMMIT_UNCOMMITTED, held.kind)
@@ -124,12 +126,12 @@ def _with_notes(video: Row, new: tuple[Note, ...]) -> Any:
 
 
 def _encoded(tx: Transaction, video: Row, job: Job, outcome: Encoded) -> dict[Lane, int]:
-    stored = 0
-    revision = 1 + tx.scalar(sa.select(assets.c.revision).where(assets.c.id == job.asset).with_for_update())
-    for output in outcome.outputs:
-        _fix_init(tx, job.asset, output)
-        stored += _store_segments(tx, job.asset, output, revision)
-    progress = _raise_revision(tx, job.asset, stored)
+    _fix_inits(tx, job.asset, outcome.outputs)
+    new = _new_segments(tx, job.asset, outcome.outputs)
+    revision, progress = _raise_revision(tx, job.asset, len(new))
+    if new:
+        rows = [segment_values(job.asset, rendition, segment, revision) for rendition, segment in new]
+        tx.execute(sa.insert(segments), rows)
     tx.execute(
         sa.update(videos)
         .where(videos.c.id == video.id)
@@ -145,51 +147,66 @@ def _encoded(tx: Transaction, video: Row, job: Job, outcome: Encoded) -> dict[La
     return _bell_to_publish(tx, video, job)
 
 
-def _fix_init(tx: Transaction, asset_id: str, output: RenditionSegments) -> None:
+_RENDITIONS = sa.select(renditions).where(
+    renditions.c.asset_id == sa.bindparam("asset"), renditions.c.name.in_(sa.bindparam("names", expanding=True))
+)
+
+
+def _fix_inits(tx: Transaction, asset_id: str, outputs: Sequence[RenditionSegments]) -> None:
     """The first chunk of a rendition fixes its init segment; all others must match it."""
-    row = tx.first(
-        sa.select(renditions).where(renditions.c.asset_id == asset_id, renditions.c.name == output.rendition)
-    )
-    if row is None:
-        raise Conflict("That rendition is not in the plan.", rendition=output.rendition)
-    ours = {
-        "init_name": output.init_name,
-        "codecs": output.codecs,
-        "timescale": output.timescale,
-        "fingerprint": output.fingerprint,
-    }
-    if row.init_name is None:
-        tx.execute(
-            sa.update(renditions)
-            .where(renditions.c.asset_id == asset_id, renditions.c.name == output.rendition)
-            .values(init_size_bytes=output.init_size_bytes, **ours)
-        )
-        return
-    differing = {name: (getattr(row, name), value) for name, value in ours.items() if getattr(row, name) != value}
-    if differing:
-        raise InitMismatch(rendition=output.rendition, differing=differing)
+    rows = {row.name: row for row in tx.all(_RENDITIONS, asset=asset_id, names=[it.rendition for it in outputs])}
+    for output in outputs:
+        row = rows.get(output.rendition)
+        if row is None:
+            raise Conflict("That rendition is not in the plan.", rendition=output.rendition)
+        ours = {
+            "init_name": output.init_name,
+            "codecs": output.codecs,
+            "timescale": output.timescale,
+            "fingerprint": output.fingerprint,
+        }
+        if row.init_name is None:
+            tx.execute(
+                sa.update(renditions)
+                .where(renditions.c.asset_id == asset_id, renditions.c.name == output.rendition)
+                .values(init_size_bytes=output.init_size_bytes, **ours)
+            )
+            continue
+        differing = {name: (getattr(row, name), value) for name, value in ours.items() if getattr(row, name) != value}
+        if differing:
+            raise InitMismatch(rendition=output.rendition, differing=differing)
 
 
-def _store_segments(tx: Transaction, asset_id: AssetId, output: RenditionSegments, revision: int) -> int:
-    """How many segments are new. A segment that is there already stays what it is, as manifests may name it: the newer
-    bytes are left to be dropped, if they cover the same time at all (`Conflict`)."""
-    theirs = {segment.number: segment for segment in output.segments}
-    there = tx.all(
-        sa.select(segments).where(
-            segments.c.asset_id == asset_id,
-            segments.c.rendition == output.rendition,
-            segments.c.number.in_(theirs),
-        )
-    )
-    for row in there:
-        _same_time(row, theirs.pop(row.number), output.rendition)
-    late = {segment.name for segment in output.segments} - {segment.name for segment in theirs.values()}
-    losers = late - {row.name for row in there}
-    doom_superseded(tx, {keys.rendition_key(asset_id, output.rendition, name) for name in losers})
-    if theirs:
-        rows = [segment_values(asset_id, output.rendition, segment, revision) for segment in theirs.values()]
-        tx.execute(sa.insert(segments), rows)
-    return len(theirs)
+_STORED = sa.select(
+    segments.c.rendition, segments.c.number, segments.c.name, segments.c.start_ticks, segments.c.duration_ticks
+).where(
+    segments.c.asset_id == sa.bindparam("asset"),
+    segments.c.rendition.in_(sa.bindparam("names", expanding=True)),
+    segments.c.number.in_(sa.bindparam("numbers", expanding=True)),
+)
+
+
+def _new_segments(
+    tx: Transaction, asset_id: AssetId, outputs: Sequence[RenditionSegments]
+) -> list[tuple[str, Segment]]:
+    """Segments that are not there yet, with their renditions. One that is there stays what it is, as manifests may name
+    it: the newer bytes are left to be dropped, if they cover the same time at all (`Conflict`). Under the video's lock."""
+    numbers = sorted({segment.number for output in outputs for segment in output.segments})
+    names = [output.rendition for output in outputs]
+    stored = {(row.rendition, row.number): row for row in tx.all(_STORED, asset=asset_id, names=names, numbers=numbers)}
+    new: list[tuple[str, Segment]] = []
+    losers: set[str] = set()
+    for output in outputs:
+        for segment in output.segments:
+            row = stored.get((output.rendition, segment.number))
+            if row is None:
+                new.append((output.rendition, segment))
+                continue
+            _same_time(row, segment, output.rendition)
+            if row.name != segment.name:
+                losers.add(keys.rendition_key(asset_id, output.rendition, segment.name))
+    doom_superseded(tx, losers)
+    return new
 
 
 def _same_time(row: Row, segment: Segment, rendition: str) -> None:
@@ -197,15 +214,18 @@ def _same_time(row: Row, segment: Segment, rendition: str) -> None:
         raise Conflict("This segment is stored already, at another time.", rendition=rendition, number=segment.number)
 
 
-def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> float:
-    """One revision further, with ``stored`` more segments; how far encoding has come, 0..1."""
-    row = tx.execute(
-        sa.update(assets)
-        .where(assets.c.id == asset_id)
-        .values(revision=assets.c.revision + 1, stored_segments=assets.c.stored_segments + stored)
-        .returning(assets.c.stored_segments, assets.c.expected_segments)
-    ).one()
-    return min(1.0, row.stored_segments / row.expected_segments) if row.expected_segments else 0.0
+def _raise_revision(tx: Transaction, asset_id: str, stored: int) -> tuple[int, float]:
+    """One revision further, with ``stored`` more segments; that revision, and how far encoding has come, 0..1."""
+    row = tx.connection.execute(_REVISION, {"asset": asset_id, "more": stored}).one()
+    return row.revision, min(1.0, row.stored_segments / row.expected_segments) if row.expected_segments else 0.0
+
+
+_REVISION = (
+    sa.update(assets)
+    .where(assets.c.id == sa.bindparam("asset"))
+    .values(revision=assets.c.revision + 1, stored_segments=assets.c.stored_segments + sa.bindparam("more"))
+    .returning(assets.c.revision, assets.c.stored_segments, assets.c.expected_segments)
+)
 
 
 def _bell_to_publish(tx: Transaction, video: Row, job: Job) -> dict[Lane, int]:

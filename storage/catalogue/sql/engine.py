@@ -92,10 +92,10 @@ class Transaction:
         """``values``: of the parameters of a statement that was built once; building one costs more than running it."""
         return self.connection.execute(statement, values or None).first()
 
-    def all(self, statement: sa.Select[Any]) -> list[sa.Row[Any]]:
-        return list(self.connection.execute(statement).all())
+    def all(self, statement: sa.Select[Any], **values: Any) -> list[sa.Row[Any]]:
+        return list(self.connection.execute(statement, values or None).all())
 
-    def scalar(self, statement: sa.Select[Any], **values: Any) -> Any:
+    def scalar(self, statement: sa.Select[Any] | sa.TextClause, **values: Any) -> Any:
         return self.connection.scalar(statement, values or None)
 
     def changed(self, statement: sa.Update | sa.Delete, **values: Any) -> int:

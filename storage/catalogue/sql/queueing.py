@@ -114,18 +114,20 @@ def begin_again(tx: Transaction, video: Row, *, recipe: str) -> Job:
     return job
 
 
-READY_PUBLISH = (
-    sa.select(jobs.c.id)
-    # Without statistics, which nobody makes there, SQLite would rather look through all ready jobs of a video.
-    .with_hint(jobs, "INDEXED BY uq_jobs_ready_publish", "sqlite")
-    .where(jobs.c.video_id == sa.bindparam("video"), is_publish, is_ready)
-    .with_for_update()
-)
+@cache
+def ready_publish(dialect: str) -> sa.Select[Any] | sa.TextClause:
+    """The id of the ready `PUBLISH` job of a ``video``, locked."""
+    query = sa.select(jobs.c.id).where(jobs.c.video_id == sa.bindparam("video"), is_publish, is_ready)
+    if dialect != "sqlite":
+        return query.with_for_update()
+    # Without statistics, which nobody makes there, it would rather look through all ready jobs of the video; and
+    # SQLAlchemy has no word for it.
+    return sa.text(str(query).replace("FROM jobs", "FROM jobs INDEXED BY uq_jobs_ready_publish"))
 
 
 def ready_publish_job(tx: Transaction, video_id: str) -> str | None:
     """The video's ready `PUBLISH` job, locked: nobody can claim it, and read the asset, before we have committed."""
-    found: str | None = tx.scalar(READY_PUBLISH, video=video_id)
+    found: str | None = tx.scalar(ready_publish(tx.connection.dialect.name), video=video_id)
     return found
 
 
