@@ -2,7 +2,8 @@
 
 ``POST {url}`` with ``{"video", "asset", "keys", "period_segments"}`` is answered by ``{"keys": [{"kid", "key", "iv",
 "systems": [{"system_id", "pssh", "hls_key_format", "hls_uri", "licence_url"}]}]}``: ids, keys and IVs in hexadecimal, pssh
-boxes in Base64; ``iv`` and ``systems`` may be missing. A CPIX service stands behind a few lines that translate.
+boxes in Base64; ``iv`` and ``systems`` may be missing. Of a
+system ``pssh`` or ``hls_uri`` is there; without the two for HLS its playlists name the system's id and its box. A CPIX service stands behind a few lines that translate.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import httpx
 import structlog
 
 from packager.cmaf.pssh import checked_pssh
+from packager.encryption import CLEARKEY_SYSTEM
 from storage.content_keys import KEY_BYTES, ContentKey
 from storage.errors import KeyUnavailable, WrongOutput
 from storage.ids import AssetId, VideoId
@@ -54,6 +56,8 @@ def _key(given: dict[str, Any], first_segment: int) -> ContentKey:
     for system in systems:
         if system.pssh is not None:
             checked_pssh(system.pssh)
+        elif system.hls_uri is None and system.system_id.lower() != CLEARKEY_SYSTEM:
+            raise WrongOutput("A key system says neither for DASH nor for HLS what its players need.")
     facts = KeyFacts(
         kid=str(given["kid"]).replace("-", "").lower(),
         iv=str(given.get("iv") or secrets.token_hex(KEY_BYTES)).lower(),

@@ -66,7 +66,8 @@ def _files(
     yield _file(MULTIVARIANT_NAME, multivariant.render().encode())
     if presentation.protection is not None and presentation.protection.encryption is Encryption.AES128:
         return  # whole segments under AES-128 are something that DASH does not know
-    yield _file(MPD_NAME, render_mpd(presentation, published_at=published_at, rates=rates, lines=lines))
+    mpd = render_mpd(presentation, published_at=published_at, rates=rates, iframe_rates=iframe_rates, lines=lines)
+    yield _file(MPD_NAME, mpd)
 
 
 def _media_playlists(presentation: Presentation, lines: Mapping[str, RenditionLines]) -> Iterator[ManifestFile]:

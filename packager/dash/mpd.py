@@ -62,10 +62,11 @@ def render_mpd(
     *,
     published_at: datetime,
     rates: Mapping[str, BitRates] | None = None,
+    iframe_rates: Mapping[str, BitRates] | None = None,
     lines: Mapping[str, Lines] | None = None,
 ) -> bytes:
     """The MPD of ``presentation`` as UTF-8 XML. ``published_at``: with a time zone. ``rates`` and ``lines``: of every
-    rendition, where they are known already."""
+    rendition, and ``iframe_rates`` of its I-frames, where they are known already."""
     lines = lines or {}
     rates = measure_renditions(presentation) if rates is None else rates
     root = ET.Element("MPD", _mpd_attributes(presentation, published_at, lines))
@@ -75,7 +76,7 @@ def render_mpd(
     if presentation.video:
         period.append(_video_set(presentation, rates, lines))
         if presentation.complete:
-            period.append(_trick_set(presentation))
+            period.append(_trick_set(presentation, (iframe_rates or {}).get(presentation.video[0].name)))
     for index, rendition in enumerate(presentation.audio, start=1):
         period.append(_audio_set(presentation, rendition, index, rates, lines.get(rendition.name)))
     for index, subtitles in enumerate(presentation.subtitles, start=FIRST_SUBTITLES_ID):
@@ -205,7 +206,7 @@ def _captions(channels: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield CEA_708, ";".join(f"{number}=lang:und" for number in services)
 
 
-def _trick_set(presentation: Presentation) -> ET.Element:
+def _trick_set(presentation: Presentation, rates: BitRates | None) -> ET.Element:
     """Pictures for winding (DASH-IF IOP section 3.2.9): the lowest rung's I-frames, as byte ranges of the segments that are
     there, each shown until the next one. One rung is enough for what is seen for a moment, and an MPD names every one."""
     rendition = presentation.video[0]
@@ -222,7 +223,7 @@ def _trick_set(presentation: Presentation) -> ET.Element:
     if presentation.protection is not None:
         element.extend(content_protection(presentation.protection))
     ET.SubElement(element, "EssentialProperty", {"schemeIdUri": TRICK_MODE, "value": "0"})  # the set that it is of
-    rates = measure_iframes(
+    rates = rates or measure_iframes(
         rendition.segments, timescale=rendition.timescale, target_duration_s=presentation.target_duration_s
     )
     own = {

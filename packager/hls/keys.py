@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from packager.encryption import KEYS_FOLDER, Protection, offers_key
+from packager.encryption import CLEARKEY_SYSTEM, KEYS_FOLDER, Protection, offers_key
 from packager.hls.attributes import attribute_list, quoted
-from storage.media.encryption import Encryption, KeyFacts
+from storage.media.encryption import DrmSystem, Encryption, KeyFacts
 
 IDENTITY = "identity"
+PSSH_URL = "data:text/plain;base64,"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,15 @@ def keys_of(protection: Protection, key: KeyFacts, *, folder: str, session: bool
     if offers_key(key):
         yield Key(method="SAMPLE-AES", uri=uri, iv=key.iv, key_format=IDENTITY, session=session)
     for system in key.systems:
-        if system.hls_key_format is not None and system.hls_uri is not None:
-            yield Key(
-                method="SAMPLE-AES",
-                uri=system.hls_uri,
-                key_format=system.hls_key_format,
-                key_id=key.kid,
-                session=session,
-            )
+        told = _of_system(system)
+        if told is not None:
+            yield Key(method="SAMPLE-AES", uri=told[1], key_format=told[0], key_id=key.kid, session=session)
+
+
+def _of_system(system: DrmSystem) -> tuple[str, str] | None:
+    """KEYFORMAT and URI. Where the service says nothing for HLS they are the system's id and its pssh box, which is what
+    players take for Widevine's and others' (the box as a data URL)."""
+    if system.hls_key_format is None and system.system_id.lower() == CLEARKEY_SYSTEM:
+        return None  # its keys are ours to deliver: see `offers_key`
+    uri = system.hls_uri or (f"{PSSH_URL}{system.pssh}" if system.pssh is not None else None)
+    return (system.hls_key_format or f"urn:uuid:{system.system_id.lower()}", uri) if uri is not None else None

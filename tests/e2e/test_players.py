@@ -23,7 +23,7 @@ def test_player_shows_every_frame_of_the_lowest_rung_in_one_buffered_range(
     player: str, kind: str, film: PublishedVideo, page: PlayerPage
 ) -> None:
     page.load(player, film.url(kind), level=0)
-    page.play()
+    page.play(2)
     report = page.until_ended()
     assert report.errors == []
     assert report.first_frame_ms is not None
@@ -62,12 +62,22 @@ def test_player_switches_to_the_top_rung_and_back_without_an_error(
     assert page.until_height(heights[-1]).errors == []
     page.choose(0)
     assert page.until_height(heights[0]).errors == []
+    page.play(2)
     assert page.until_ended().errors == []
 
 
-def test_chromium_plays_the_hls_natively(film: PublishedVideo, page: PlayerPage) -> None:
+def test_chromium_plays_seeks_and_switches_natively(film: PublishedVideo, page: PlayerPage) -> None:
+    """It chooses by itself: it begins with a small rung, and goes on with a larger one once it has measured the line."""
     page.load("native", film.url("hls"))
     page.play()
+    first = page.until_time(0.5)
+    larger = page.until(lambda report: report.height > first.height or report.ended, "a larger rung")
+    assert (larger.errors, larger.ended) == ([], False)
+    for target in (FILM_SECONDS - 2.5, 1.0, 6.2):
+        page.seek(target)
+        report = page.until_time(target + 0.3)
+        assert report.time < target + 2
+    page.seek(FILM_SECONDS - 1)
     report = page.until_ended()
     assert report.errors == []
     assert report.time == pytest.approx(FILM_SECONDS, abs=0.1)

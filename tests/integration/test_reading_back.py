@@ -19,9 +19,10 @@ import pytest
 
 from infra.cli.libraries import WebLibrary
 from packager.conformance import Severity, judge, read_subject
+from packager.conformance.reference import NOT_MET
 from tests.conformant import assert_conformant
 from tests.hls_parser import assert_hls_parser_reads_alike
-from tests.integration.test_media_table import through_the_pipeline
+from tests.pipeline import through_the_pipeline
 from workers.ffmpeg.process import Tools, find_tools
 
 pytestmark = pytest.mark.integration
@@ -121,6 +122,21 @@ def test_ffmpeg_reads_every_picture_once_and_in_time(manifest: str, url: str, to
     assert times[1] <= Fraction(3, RATE)
 
 
+def pictures_of(where: str, tools: Tools) -> list[str]:
+    """A digest for each picture that ffmpeg decodes."""
+    argv = [str(tools.ffmpeg), "-v", "error", "-i", where, "-map", "0:v:0", "-fps_mode", "passthrough"]
+    told = subprocess.run([*argv, "-f", "framemd5", "-"], capture_output=True, text=True, check=True, timeout=60).stdout
+    return [line.split(",")[-1].strip() for line in told.splitlines() if not line.startswith("#")]
+
+
+def test_ffmpeg_reads_one_picture_for_each_range_of_an_iframe_playlist(site: Path, url: str, tools: Tools) -> None:
+    rung = min(site.glob("*/iframes.m3u8")).parent.name
+    entries = (site / rung / "iframes.m3u8").read_text().count("#EXT-X-BYTERANGE:")
+    keyframes = pictures_of(f"{url}/{rung}/media.m3u8", tools)[:: 2 * RATE]
+    assert pictures_of(f"{url}/{rung}/iframes.m3u8", tools) == keyframes
+    assert len(keyframes) == entries == -(-SECONDS // 2)
+
+
 @pytest.mark.parametrize("manifest", MANIFESTS)
 def test_gstreamer_reads_every_picture_once(manifest: str, url: str) -> None:
     launch = shutil.which("gst-launch-1.0")
@@ -150,7 +166,7 @@ def test_a_plain_web_server_is_told_what_it_lacks(site: Path) -> None:
 def test_the_same_film_gives_the_same_bytes(film: Path, site: Path, tools: Tools, tmp_path: Path) -> None:
     through_the_pipeline(film, tmp_path, tools)
     assert digests(tmp_path / "site") == digests(site)
-    assert_conformant(site)
+    assert {finding.rule.id for finding in assert_conformant(site).findings} <= set(NOT_MET)
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -54,6 +54,7 @@ def test_keys_come_with_what_their_players_are_told() -> None:
         ({"keys": [a_key(key="33")]}, 200),
         ({"keys": [a_key(kid="nothing")]}, 200),
         ({"keys": [a_key(systems=[{"system_id": WIDEVINE, "pssh": "AAAA"}])]}, 200),
+        ({"keys": [a_key(systems=[{"system_id": WIDEVINE}])]}, 200),
         ({}, 200),
         (b"<html>", 200),
     ],

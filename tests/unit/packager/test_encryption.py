@@ -62,6 +62,14 @@ def test_a_drm_services_keys_are_its_own_to_deliver() -> None:
     assert "KEYID=0x" + "1" * 32 in text
 
 
+def test_a_drm_that_says_nothing_for_hls_is_named_there_by_its_id_and_its_box() -> None:
+    told = protection(replace(WIDEVINE, hls_key_format=None, hls_uri=None))
+    text = multivariant_playlist(a_presentation(protection=told)).render()
+    uri = f'URI="data:text/plain;base64,{WIDEVINE.pssh}"'
+    assert text.count(f'{uri},KEYID=0x{"1" * 32},KEYFORMAT="urn:uuid:{WIDEVINE.system_id}",KEYFORMATVERSIONS="1"') == 1
+    assert text.count("#EXT-X-SESSION-KEY") == 2
+
+
 def test_aes_128_has_no_mpd_and_no_ranges() -> None:
     files = {
         file.name: file.body
