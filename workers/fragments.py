@@ -51,25 +51,40 @@ def find_fragments(copy: SparseCopy, size: int) -> Fragments | None:
     window = _Window(copy, size)
     worth_bytes = WORTH_NAMED_BYTES if _fetched_as_named(copy, window, size) else WORTH_BYTES
     ranges: list[ByteRange] = []
-    moovs: list[bytes] = []
-    moofs: list[tuple[int, bytes]] = []
+    boxes = _headers(window, size, worth_bytes, ranges)
+    try:
+        moov = next((data for name, _, data in boxes if name == b"moov"), b"")
+        index = parse_fragments(moov, ((place, data) for name, place, data in boxes if name == b"moof"), size)
+    except _NotWorthIt:
+        return None
+    return Fragments(index=index, ranges=merged(ranges)) if index is not None else None
+
+
+class _NotWorthIt(Exception):
+    """All of this file is sooner here than what its fragments say."""
+
+
+def _headers(
+    window: _Window, size: int, worth_bytes: int, ranges: list[ByteRange]
+) -> Iterator[tuple[bytes, int, bytes]]:
+    """(name, place, content) of the header of the film and of all fragments, one by one. Notes in ``ranges`` what of all
+    boxes a demuxer reads."""
+    count = 0
     for box in _top_level(window.read, size):
         there = min(box.stop, size)
-        if box.name in (b"moov", b"moof"):
-            if there < box.stop or box.length > LARGEST_INDEX_BYTES:
-                return None
-            data = window.read(box.start, box.stop)
-            moovs += [data] if box.name == b"moov" else []
-            moofs += [(box.start, data)] if box.name == b"moof" else []
-            window.step = max(window.step, len(data) * 5 // 4 + HEADER_BYTES) if box.name == b"moof" else window.step
         whole = box.name == b"moov" or (box.name != b"mdat" and box.length <= SMALL_BOX_BYTES)
         ranges.append((box.start, there if whole else min(there, box.start + HEADER_BYTES)))
-        if len(moofs) > FEW and (box.stop < len(moofs) * worth_bytes or len(moofs) > MOST_FRAGMENTS):
-            return None
-    if len(moovs) != 1 or not moofs:
-        return None
-    index = parse_fragments(moovs[0], moofs, size)
-    return Fragments(index=index, ranges=merged(ranges)) if index is not None else None
+        if box.name not in (b"moov", b"moof"):
+            continue
+        if there < box.stop or box.length > LARGEST_INDEX_BYTES:
+            raise _NotWorthIt
+        data = window.read(box.start, box.stop)
+        if box.name == b"moof":
+            count += 1
+            window.step = max(window.step, len(data) * 5 // 4 + HEADER_BYTES)
+            if count > MOST_FRAGMENTS or (count > FEW and box.start < count * worth_bytes):
+                raise _NotWorthIt
+        yield box.name, box.start, data
 
 
 class _Window:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import groupby
 
@@ -43,6 +43,36 @@ class _Defaults:
     flags: int = 0
 
 
+@dataclass(slots=True)
+class _Values:
+    """A value per sample, as (how many samples, value) in a row: half a day of film is millions of samples."""
+
+    counts: array[int]
+    values: array[int]
+
+    def extend(self, samples: Iterable[int]) -> None:
+        for value, alike in groupby(samples):
+            count = sum(1 for _ in alike)
+            if self.values and self.values[-1] == value:
+                self.counts[-1] += count
+            else:
+                self.counts.append(count)
+                self.values.append(value)
+
+    def lengthen_last(self, ticks: int) -> None:
+        """The last sample by so much."""
+        last = self.values[-1] + ticks
+        if self.counts[-1] == 1:
+            self.counts.pop()
+            self.values.pop()
+        else:
+            self.counts[-1] -= 1
+        self.extend([last])
+
+    def runs(self) -> Runs:
+        return Runs(counts=self.counts, values=self.values)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Track:
     """A track that grows by fragments."""
@@ -51,12 +81,12 @@ class _Track:
     defaults: _Defaults
     shift: int
     next_time: int  # in ticks, before ``shift``
-    lengths: list[tuple[int, int]]  # (how many samples, ticks)
-    offsets: list[tuple[int, int]] = field(default_factory=list)
-    sync: array[int] = field(default_factory=lambda: array("I"))
-    sizes: array[int] = field(default_factory=lambda: array("I"))
-    places: array[int] = field(default_factory=lambda: array("Q"))
-    firsts: array[int] = field(default_factory=lambda: array("Q"))
+    lengths: _Values
+    offsets: _Values
+    sync: array[int]
+    sizes: array[int]
+    places: array[int]
+    firsts: array[int]
 
     @property
     def count(self) -> int:
@@ -110,15 +140,14 @@ def _begun(moov: memoryview, file_bytes: int) -> dict[int, _Track]:
 
 def _from(track: TrackIndex, defaults: _Defaults) -> _Track:
     """Some files have their first seconds in the header's own tables, and only the rest in fragments."""
-    lengths = list(zip(track.durations.counts, track.durations.values, strict=True))
-    offsets = list(zip(track.offsets.counts, track.offsets.values, strict=True)) if track.offsets else []
+    offsets = track.offsets or Runs(counts=array("I", [track.count]), values=array("i", [0]))
     return _Track(
         before=track,
         defaults=defaults,
         shift=track.shift,
-        next_time=sum(count * length for count, length in lengths),
-        lengths=lengths,
-        offsets=offsets or ([(track.count, 0)] if track.count else []),
+        next_time=sum(track.durations),
+        lengths=_Values(track.durations.counts[:], track.durations.values[:]),
+        offsets=_Values(offsets.counts[:], offsets.values[:]) if track.count else _Values(array("I"), array("i")),
         sync=array("I", track.keyframes()),
         sizes=track.sizes[:] if track.sizes is not None else array("I", [track.size]) * track.count,
         places=track.places[:],
@@ -170,12 +199,9 @@ def _step_to(track: _Track, time: int) -> None:
     gap = time - track.next_time
     if not gap:
         return
-    count, length = track.lengths.pop()
-    if length + gap < 0 or Fraction(-gap, track.before.timescale) > LARGEST_STEP_BACK_S:
+    if track.lengths.values[-1] + gap < 0 or Fraction(-gap, track.before.timescale) > LARGEST_STEP_BACK_S:
         raise Strange
-    if count > 1:
-        track.lengths.append((count - 1, length))
-    track.lengths.append((1, length + gap))
+    track.lengths.lengthen_last(gap)
     track.next_time = time
 
 
@@ -195,8 +221,8 @@ def _run(track: _Track, trun: memoryview, base: int, defaults: _Defaults) -> int
     track.places.append(start)
     track.firsts.append(track.count)
     track.sizes.extend(sizes)
-    track.lengths.extend((sum(1 for _ in same), length) for length, same in groupby(lengths))
-    track.offsets.extend((sum(1 for _ in same), offset) for offset, same in groupby(offsets))
+    track.lengths.extend(lengths)
+    track.offsets.extend(offsets)
     track.next_time += sum(lengths)
     return start + sum(sizes)
 
@@ -218,7 +244,7 @@ def _columns(
 
 def _finished(track: _Track, file_bytes: int) -> TrackIndex:
     _check_places(track, file_bytes)
-    lengths, offsets = _runs(track.lengths, "I"), _runs(track.offsets, "i")
+    lengths, offsets = track.lengths.runs(), track.offsets.runs()
     return replace(
         track.before,
         count=track.count,
@@ -241,19 +267,6 @@ def _check_places(track: _Track, file_bytes: int) -> None:
         raise Strange
     if any(a >= b for a, b in zip(track.firsts, track.firsts[1:], strict=False)):
         raise Strange
-
-
-def _runs(pairs: list[tuple[int, int]], values: str) -> Runs:
-    """Neighbours that are alike become one."""
-    counts: array[int] = array("I")
-    found: array[int] = array(values)
-    for count, value in pairs:
-        if found and found[-1] == value:
-            counts[-1] += count
-        else:
-            counts.append(count)
-            found.append(value)
-    return Runs(counts=counts, values=found)
 
 
 def _named_by_sidx(body: memoryview, end: int) -> list[int]:
