@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
@@ -42,6 +43,11 @@ class Firefox:
     def run(self, script: str) -> Any:
         """What the function body ``script`` returns in the page."""
         return self._ask("WebDriver:ExecuteScript", {"script": script, "args": [], "sandbox": None})["value"]
+
+    def picture_at_rest(self) -> bytes:
+        """What is to be seen once nothing is sliding or fading any more, as PNG."""
+        self.until("return document.getAnimations().every((each) => each.playState !== 'running');")
+        return base64.b64decode(self._ask("WebDriver:TakeScreenshot", {"full": False})["value"])
 
     def until(self, script: str, timeout_s: float = 90) -> Any:
         """The first true value of ``script``."""

@@ -67,7 +67,9 @@ def opened(
     page = made.new_page()
     it = Opened(page, base)
     page.on("pageerror", lambda error: it.wrong.append(str(error)))
-    page.on("console", lambda said: it.wrong.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console", lambda said: it.wrong.append(f"{said.text} {said.location['url']}") if said.type == "error" else None
+    )
 
     def failed(request: Any) -> None:
         if request.failure != _GIVEN_UP:

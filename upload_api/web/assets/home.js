@@ -10,7 +10,7 @@ import { Queue } from "./upload/queue.js";
 
 for (const place of document.querySelectorAll("[data-icon]")) place.prepend(icon(place.dataset.icon));
 $("drop").prepend(art());
-fill($("videos-empty"), nothingFound());
+fill($("videos-empty"), nothingFound(() => library.wantAll()));
 
 let library = null;
 let loaded = false;

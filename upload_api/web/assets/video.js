@@ -26,6 +26,8 @@ let details = null;
 const player = new Player();
 const timeline = new Timeline($("timeline"));
 const pace = new Pace();
+const copyLink = copyButton(say("links.copy"), () => video?.watch_url ?? "");
+$("copy-place").replaceWith(copyLink);
 const position = () => player.element.currentTime;
 
 const settings = [
@@ -51,6 +53,7 @@ function show(now) {
   $("share").href = video.watch_url ?? "#";
   $("cancel").hidden = SETTLED.includes(video.state);
   $("retry").hidden = video.state !== "failed";
+  $("share").hidden = copyLink.hidden = ["failed", "rejected"].includes(video.state); // nobody could watch it
   $("problem").hidden = !video.reason;
   $("problem-words").textContent = video.reason ?? "";
   showSteps($("steps"), video);
@@ -161,7 +164,6 @@ setInterval(async () => {
   if (now) showDetails(now);
 }, LOOK_MS);
 
-$("copy-place").replaceWith(copyButton(say("links.copy"), () => video?.watch_url ?? ""));
 $("cancel").addEventListener("click", () => trying(async () => show(await api.cancel(id))));
 $("retry").addEventListener("click", () => trying(async () => show(await api.retry(id))));
 $("delete").addEventListener("click", async () => {

@@ -56,6 +56,14 @@ export class Library {
     });
   }
 
+  /** Nothing searched for, nothing left out. */
+  wantAll() {
+    $("search").value = "";
+    for (const chip of document.querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.value === "all"));
+    this.want({ text: "", filter: "all" });
+    $("search").focus();
+  }
+
   want(change) {
     this.wanted = { ...this.wanted, ...change };
     this.load();
@@ -219,6 +227,11 @@ export class Library {
 }
 
 /** What stands where nothing was found. */
-export function nothingFound() {
-  return [art(), make("h3", {}, say("videos.empty.filtered")), make("p", {}, say("videos.empty.filtered.hint"))];
+export function nothingFound(showAll) {
+  return [
+    art(),
+    make("h3", {}, say("videos.empty.filtered")),
+    make("p", {}, say("videos.empty.filtered.hint")),
+    make("button", { class: "button", type: "button", onclick: showAll }, say("videos.empty.all")),
+  ];
 }

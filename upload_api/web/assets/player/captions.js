@@ -3,13 +3,14 @@
 
 const BY_STYLE = CSS.supports("selector(video::-webkit-media-text-track-container)");
 
-/** `controls`: what they are to stand above. */
-export function liftCaptions(root, element, controls) {
+/** `line`: what they are to stand above. */
+export function liftCaptions(root, element, line) {
   if (BY_STYLE) return;
   const lifted = new Map(); // the cue, and what its place was
   const place = () => {
     const seen = !(root.classList.contains("idle") && root.classList.contains("plays"));
-    const share = 1 - controls.clientHeight / Math.max(1, root.clientHeight);
+    const [stage, { top }] = [root.getBoundingClientRect(), line.getBoundingClientRect()];
+    const share = (top - stage.top) / Math.max(1, stage.height);
     for (const track of element.textTracks) {
       for (const cue of track.mode === "showing" ? (track.activeCues ?? []) : []) {
         if (seen && !lifted.has(cue) && cue.line === "auto") {

@@ -37,7 +37,7 @@ export class Player {
     this.wishedHeight = null; // of the quality that was chosen, for when the film is loaded again; null: by itself
     this.build(title, href);
     this.listen();
-    liftCaptions(this.root, this.element, this.controls);
+    liftCaptions(this.root, this.element, this.scrubber.root);
     listenToKeys(this);
   }
 

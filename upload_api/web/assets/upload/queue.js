@@ -69,13 +69,11 @@ export class Queue {
   }
 
   next() {
-    let free = AT_ONCE - this.all.filter(({ sending }) => sending.state === "running").length;
+    const running = () => this.all.filter(({ sending }) => sending.state === "running").length;
     for (const { sending } of this.all) {
-      if (!navigator.onLine || free <= 0) break;
-      if (sending.state === "waiting") {
-        free -= 1;
-        sending.start();
-      }
+      // Counted anew each time: one that starts tells so at once, and the next may have been started by that.
+      if (!navigator.onLine || running() >= AT_ONCE) break;
+      if (sending.state === "waiting") sending.start();
     }
     this.frame();
     this.onChange();
