@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
-from storage.blobs import Pieces, StoredPart
+from storage.blobs import GatheredParts, Pieces, StoredPart
 from storage.catalogue import Concat, Tail, Upload
 from storage.errors import FishladderError, StaleLease, Unavailable
 from storage.keys import tail_key
@@ -59,6 +59,7 @@ class SourceWriter:
         self._upload = upload
         self._hold = hold
         self._told = told
+        self._gathers = isinstance(ports.blobs, GatheredParts)
         self._multipart_id = upload.multipart_id
         self._tail = upload.tail
         self._beginning: asyncio.Task[None] | None = None
@@ -188,6 +189,8 @@ class SourceWriter:
 
     def _send_part(self, size: int) -> None:
         data = self._cut(size)
+        if not self._gathers:
+            data = (b"".join(data),)  # here, so that the pieces are gone before the part has flown
         self._parts += 1
         self._part_start += size
         before = self._flying[-1] if self._flying else None
