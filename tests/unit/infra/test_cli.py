@@ -112,6 +112,19 @@ def test_settings_as_json_hide_secrets(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "hunter2" not in told
 
 
+@pytest.mark.parametrize("can", [True, False], ids=["a browser", "no browser"])
+def test_open_starts_the_browser_where_the_web_app_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], can: bool
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setenv("FISHLADDER_UPLOAD_API_PORT", "18080")
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or can)
+    assert run(monkeypatch, "open") == 0
+    said = capsys.readouterr()
+    assert opened == [said.out.strip()] == ["http://127.0.0.1:18080"]
+    assert ("open that address yourself" in said.err) is not can
+
+
 def test_every_error_has_an_exit_code_and_refusals_are_told_from_failures() -> None:
     for kind in errors_of("storage", "upload_api", "workers", "origin", "packager"):
         refused = issubclass(kind, errors.Rejected | errors.NotFoundOrConflict)
