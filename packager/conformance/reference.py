@@ -47,7 +47,7 @@ NOT_ASKED: tuple[tuple[str, str, str, str], ...] = (
     ("hls-skip", "RFC 8216bis 6.2.5", "Delta updates.", "a growing playlist is read whole"),
     ("hls-date-ranges", "RFC 8216bis 4.4.5.1", "EXT-X-DATERANGE is well-formed.", "there are no advertisements"),
     ("hls-session-data", "RFC 8216bis 4.4.6.4", "EXT-X-SESSION-DATA is well-formed.", "there is none"),
-    ("hls-steering", "RFC 8216bis 4.4.6.6", "EXT-X-CONTENT-STEERING is well-formed.", "one origin answers; edges may add it"),
+    ("hls-steering", "RFC 8216bis 4.4.6.6", "EXT-X-CONTENT-STEERING is well-formed.", "it stands in playlists for edges only"),
     ("hls-transport-stream", "Apple 8.21", "MPEG-2 TS is as Apple wants it.", "only fragmented MP4 is written and read"),
     ("hls-hevc", "Apple 1.5, 1.8, 1.22", "HEVC is `hvc1`, beside H.264.", "the ladder is H.264; parameter sets of both are read"),
     ("hls-dolby", "Apple 2.4 to 2.9", "Dolby Digital has AAC beside it.", "sound is AAC; `hls-stereo-aac` holds for anybody"),
