@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from storage.catalogue import Catalogue, Committed
@@ -16,11 +17,13 @@ from storage.errors import CatalogueUnavailable, StaleLease, ToolCrashed, Unsupp
 from storage.ids import JobId
 from storage.jobs import LANES_BY_URGENCY, Job, JobKind, JobState, Lane, Outcome
 from storage.lifecycle import VideoState
+from storage.media.encoders import Encoder
 from tests.workshop import MADE_UP, RecordingBell, a_workshop, an_uploaded_video
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted
-from workers.measures import JobMeasured
+from workers.measures import JobMeasured, JobMetrics
 from workers.parts import RunnerParts
+from workers.planning.on_cpu import on_cpu
 from workers.planning.reads import Reads
 from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
@@ -147,6 +150,24 @@ def test_what_a_job_reads_of_its_source_is_measured_whole_or_in_part(tmp_path: P
     parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.INSPECT: inspect})
     (measured,) = run(dataclasses.replace(parts, sources=Told()))
     assert measured.read_bytes == 1020
+
+
+def test_renditions_that_move_to_the_cpu_are_counted_by_what_failed(tmp_path: Path, catalogue: SqlCatalogue) -> None:
+    def encode(ctx: StepContext) -> Outcome:
+        plan = ctx.asset.plan
+        assert plan is not None
+        *others, top = plan.ladder.rungs
+        ladder = dataclasses.replace(plan.ladder, rungs=(*others, dataclasses.replace(top, encoder=Encoder.NVENC)))
+        return on_cpu(dataclasses.replace(plan, ladder=ladder), ctx.video.lane, "session_limit")
+
+    an_uploaded_video(catalogue)
+    parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.ENCODE: encode})
+    run(parts)
+    (measured,) = run(parts)
+    assert (measured.result, measured.failure) == ("moved_to_cpu", "session_limit")
+    registry = CollectorRegistry()
+    JobMetrics(registry).count(measured)
+    assert registry.get_sample_value("fishladder_hardware_failures_total", {"failure": "session_limit"}) == 1
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
