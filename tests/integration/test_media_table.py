@@ -47,7 +47,7 @@ def tools() -> Tools:
 
 
 @pytest.mark.skipif(_SHARED is None, reason=_ABSENT)
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600 if _FULL else 900)
 @pytest.mark.parametrize(("name", "outcome"), _table(), ids=lambda value: str(value))
 def test_each_input_ends_as_its_manifest_says(name: str, outcome: str, tools: Tools, tmp_path: Path) -> None:
     assert _SHARED is not None
