@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,7 @@ LONGEST_CALM_S = 2.0
 LONGEST_LULL_S = 20.0
 """Then something happens though nothing was done since the last time."""
 TOLD_EVERY_S = 30.0
+LEAST_MEMORY_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,14 +319,21 @@ def make_film(path: Path, seconds: int = 12) -> Path:
     return path
 
 
+def in_memory_if_it_fits() -> None:
+    """Temporary files go to memory where there is room for them: what is tested is not the disk."""
+    shared = Path("/dev/shm")  # noqa: S108 - on purpose
+    if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= LEAST_MEMORY_BYTES:
+        tempfile.tempdir = str(shared)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=350)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--every", type=float, default=1.0, dest="every_s")
-    parser.add_argument("--every-jobs", type=int, default=30)
-    parser.add_argument("--lease", type=int, default=10_000, dest="lease_ms")
+    parser.add_argument("--every-jobs", type=int, default=40)
+    parser.add_argument("--lease", type=int, default=20_000, dest="lease_ms")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="postgres")
     parser.add_argument("--store", choices=["local", "s3"], default="local")
     parser.add_argument("--outages", action="store_true", help="PostgreSQL is killed, the disk is full")
@@ -337,6 +346,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="Leave everything in this folder")
     options = vars(parser.parse_args()) | {"clock_look_s": 1}
     keep = options.pop("keep")
+    in_memory_if_it_fits()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         if keep is not None:
             keep.mkdir(parents=True)
