@@ -321,7 +321,7 @@ def make_film(path: Path, seconds: int = 12) -> Path:
 
 def in_memory_if_it_fits() -> None:
     """Temporary files go to memory where there is room for them: what is tested is not the disk."""
-    shared = Path("/dev/shm")  # noqa: S108 - on purpose
+    shared = Path("/dev/shm")
     if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free >= LEAST_MEMORY_BYTES:
         tempfile.tempdir = str(shared)
 

@@ -146,11 +146,12 @@ def _noted(
 
 
 def settings(folder: Path) -> WorkerSettings:
+    lease_ms = int(os.environ.get("LADDER_TEST_LEASE_MS", LEASE_MS))
     return WorkerSettings(
         scratch=folder / "scratch",
-        lease_ms=int(os.environ.get("LADDER_TEST_LEASE_MS", LEASE_MS)),
+        lease_ms=lease_ms,
         drain_ms=500,
-        sweep_interval_s=0.5,
+        sweep_interval_s=max(0.5, lease_ms / 10_000),
         stale_bell_ms=1000,
         max_kills=50,  # here it is the weather that kills, not the jobs
         min_free_disk_bytes=0,
