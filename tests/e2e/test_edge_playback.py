@@ -143,7 +143,7 @@ def test_a_signed_path_plays_through_the_edges(
     player: str, manifest: str, film: PublishedVideo, signed: Signed, page: PlayerPage
 ) -> None:
     page.load(player, f"{signed.edge_url}/t/{token(film.id)}/v/{film.id}/{manifest}")
-    page.play()
+    page.play(rate=2.0)
     report = page.until_time(2)
     assert report.errors == []
     assert report.first_frame_ms is not None
@@ -155,7 +155,7 @@ def test_a_token_in_the_query_goes_on_to_every_segment(
     player: str, manifest: str, film: PublishedVideo, signed: Signed, page: PlayerPage
 ) -> None:
     page.load(player, f"{signed.edge_url}/v/{film.id}/{manifest}?token={token(film.id)}")
-    page.play()
+    page.play(rate=2.0)
     assert page.until_time(2).errors == []
 
 
