@@ -36,6 +36,8 @@ KILLS = max(2, UPLOADS // 25)
 DEADLINE_S = 120 + 4 * UPLOADS
 """Of one upload, however slow the machine is."""
 TUS = {"Tus-Resumable": "1.0.0"}
+HTTP = httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
+"""A connection for each request. (`httpx.get` would read all certificates of the system for each, too.)"""
 
 
 class Fleet:
@@ -102,7 +104,7 @@ class Client:
         while self._again():
             with contextlib.suppress(httpx.TransportError):
                 size = {"Upload-Length": str(len(self.content))}
-                reply = httpx.post(f"{self._fleet.url}/files", headers=TUS | size, timeout=30)
+                reply = HTTP.post(f"{self._fleet.url}/files", headers=TUS | size)
                 if reply.status_code == 201:
                     return str(reply.headers["Location"]).rpartition("/")[2]
         raise AssertionError
@@ -110,7 +112,7 @@ class Client:
     def _offset(self, name: str) -> int:
         while self._again():
             with contextlib.suppress(httpx.TransportError):
-                reply = httpx.head(f"{self._fleet.url}/files/{name}", headers=TUS, timeout=30)
+                reply = HTTP.head(f"{self._fleet.url}/files/{name}", headers=TUS)
                 if reply.status_code == 200:
                     offset = int(reply.headers["Upload-Offset"])
                     assert self.promised <= offset <= len(self.content), "an offset went back"
