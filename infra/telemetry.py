@@ -20,7 +20,10 @@ _SECRET_FIELDS = re.compile(
 )
 _URL_PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 _SIGNED_QUERY = re.compile(r"\?[^\s\"']*(?:signature|x-amz-|token=|grant=)[^\s\"']*", re.IGNORECASE)
-_UPLOAD_PATH = re.compile(r"(/files/[0-9a-z]{6})[0-9a-z]{10,}")
+_UPLOAD_PATH = re.compile(r"(/(?:files|uploads)/[0-9a-z]{6})[0-9a-z]{10,}")
+_TOKEN_PATH = re.compile(r"(/t/)[^/\s\"']{8,}")
+_TOKEN = re.compile(r"\b(token=)[^&\s\"']+", re.IGNORECASE)
+_KEY = re.compile(r"(fl_(?:live|grant)_[0-9A-Za-z_.\-]{4})[0-9A-Za-z_.\-]{8,}")
 
 _TOO_TALKATIVE = (
     *("alembic", "asyncio", "amqp", "boto3", "botocore", "httpcore", "httpx", "kombu", "PIL", "s3transfer", "urllib3"),
@@ -76,6 +79,9 @@ def _mask(value: Any) -> Any:
     if isinstance(value, str):
         value = _URL_PASSWORD.sub(r"\1:********@", value)
         value = _SIGNED_QUERY.sub("?********", value)
+        value = _TOKEN_PATH.sub(r"\1********", value)
+        value = _TOKEN.sub(r"\1********", value)
+        value = _KEY.sub(r"\1…", value)
         return _UPLOAD_PATH.sub(r"\1…", value)
     if isinstance(value, dict):
         return mask_secrets(None, "", value)

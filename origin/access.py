@@ -30,6 +30,7 @@ _NAME_OF_KIND: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     (Kind.MANIFEST, re.compile(r".*\.(m3u8|mpd)")),
 )
 _TOKENS_REMEMBERED = 20_000
+_QUERY_FIELDS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,17 @@ def split_token(path: str) -> tuple[str | None, str]:
     return token, slash + rest
 
 
+def fields_of_query(query: str) -> list[tuple[str, str]]:
+    """Names and values in a query string. Raises `InvalidRequest` for more of them than anything here asks for."""
+    try:
+        return parse_qsl(query, max_num_fields=_QUERY_FIELDS)
+    except ValueError as error:
+        raise InvalidRequest(f"This address has more than {_QUERY_FIELDS} query fields.") from error
+
+
 def token_of_query(query: str) -> str | None:
-    """The playback token in a query string."""
-    return next((value for name, value in parse_qsl(query, max_num_fields=50) if name == "token"), None)
+    """The playback token in a query string. Raises as `fields_of_query` does."""
+    return next((value for name, value in fields_of_query(query) if name == "token"), None)
 
 
 def parse_target(path: str) -> Target:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import structlog
 
-from origin.access import Access, nothing_here, parse_target
+from origin.access import Access, nothing_here, parse_target, split_token
 from origin.content_keys import LICENCE_BYTES, KeyRequest, KeyShelf, key_response, parse_key_request
 from origin.delivery import Delivery
 from origin.disk import DiskCache
@@ -132,9 +132,9 @@ class _Origin:
                     await self._serve(scope, receive, send)
             except ClientTooSlow:
                 self._metrics.count("cut_clients")
-                log.info("client_too_slow", path=scope["path"])
+                log.info("client_too_slow", path=split_token(scope["path"])[1])
             except FishladderError as error:
-                log.warning("answer_broken_off", path=scope["path"], reason=error.code)
+                log.warning("answer_broken_off", path=split_token(scope["path"])[1], reason=error.code)
             # An answer that is left half-way ends its connection: that it is shorter than promised tells the client.
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
@@ -145,7 +145,7 @@ class _Origin:
         began = time.perf_counter()
         self._under_way += 1
         self._metrics.gauge("answers_under_way", self._under_way)
-        request = Request(method=scope["method"], path=scope["path"])
+        request = Request(method=scope["method"], path=split_token(scope["path"])[1])
         kind = "none"
         try:
             try:
@@ -224,7 +224,9 @@ class _Origin:
         """A licence is asked for with POST, a single key with GET."""
         if request.method not in (("POST",) if asked.kid is None else ("GET", "HEAD")):
             raise MethodNotAllowed
-        licence_request = await read_body(receive, LICENCE_BYTES) if asked.kid is None else b""
+        licence_request = (
+            await read_body(receive, LICENCE_BYTES, self._settings.client_timeout_s) if asked.kid is None else b""
+        )
         published = await self._delivery.authorize(asked.target, request)
         keys = await self._shelf.of(published.asset)
         return key_response(asked, keys, licence_request, self._common)
@@ -265,7 +267,7 @@ class _Origin:
     async def _take_events(self, request: Request, receive: Receive) -> Response:
         """Reports of event mode, of who may play the video. The answer is the same for every video and for everybody: it
         tells nothing of what is there."""
-        body = await read_body(receive, _REPORT_BYTES)
+        body = await read_body(receive, _REPORT_BYTES, self._settings.client_timeout_s)
         with suppress(NotFound, NotAllowed):
             video = request.path.split("/")[2]
             await self._delivery.authorize(parse_target(f"/v/{video}/master.m3u8"), replace(request, edge=None))

@@ -14,12 +14,12 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 import structlog
 
-from origin.access import Target, nothing_here
+from origin.access import Target, fields_of_query, nothing_here
 from origin.cache import ByteCache, SingleFlight
 from origin.messages import Headers, Request, Response, header
 from origin.objects import Overloaded
@@ -119,13 +119,22 @@ class Downloads:
             raise nothing_here()
         if self._under_way >= self._at_once:
             raise Overloaded(retry_after_s=10)
-        loop = asyncio.get_running_loop()
-        video = await loop.run_in_executor(self._threads, self._rows.video, asked.target.video)
+        self._under_way += 1
+        try:
+            response = self._respond(await self._find(self._rows, asked, request), request, common)
+        except BaseException:
+            self._end()
+            raise
+        return replace(response, ended=self._end)
+
+    def _end(self) -> None:
+        self._under_way -= 1
+
+    async def _find(self, rows: DownloadRows, asked: DownloadRequest, request: Request) -> _File:
+        video = await asyncio.get_running_loop().run_in_executor(self._threads, rows.video, asked.target.video)
         if asked.rendition is None:
-            file = await self._source(video)
-        else:
-            file = await self._progressive(self._rows, video, asked.rendition, _audio_of(request))
-        return self._respond(file, request, common)
+            return await self._source(video)
+        return await self._progressive(rows, video, asked.rendition, _audio_of(request))
 
     async def _source(self, video: Video) -> _File:
         loop = asyncio.get_running_loop()
@@ -235,14 +244,10 @@ class Downloads:
 
     async def _pieces(self, file: _File, start: int, stop: int) -> AsyncIterator[bytes]:
         """Bytes ``[start, stop)`` of the file. One piece is read while the one before is sent; none is held longer."""
-        self._under_way += 1
-        try:
-            if start < len(file.head):
-                yield file.head[start:stop]
-            async for piece in self._read_ahead(_cut(file.within(start, stop))):
-                yield piece
-        finally:
-            self._under_way -= 1
+        if start < len(file.head):
+            yield file.head[start:stop]
+        async for piece in self._read_ahead(_cut(file.within(start, stop))):
+            yield piece
 
     async def _read_ahead(self, spans: Iterable[Span]) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
@@ -299,7 +304,7 @@ def content_disposition(name: str) -> str:
 
 
 def _audio_of(request: Request) -> str | None:
-    return dict(parse_qsl(request.query, max_num_fields=50)).get("audio") if request.query else None
+    return dict(fields_of_query(request.query)).get("audio") if request.query else None
 
 
 def _digest(asset: AssetId, rows: Iterable[RenditionRow]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from origin.access import split_token, token_of_query
-from storage.errors import TooLarge
+from storage.errors import Rejected, TooLarge
 from storage.grants import is_within
 
 Scope = MutableMapping[str, Any]
@@ -56,7 +56,8 @@ class Request:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """``body`` is left out of the answer to HEAD, which has the headers of GET. Instead of it there may be ``pieces``, as
-    they come, or ``path``: a file that the server sends by itself. ``length`` is that of any of them."""
+    they come, or ``path``: a file that the server sends by itself. ``length`` is that of any of them. ``ended`` is called
+    once, when the answer has been sent or broken off."""
 
     status: int
     headers: Headers
@@ -64,10 +65,17 @@ class Response:
     pieces: AsyncIterator[bytes] | None = None
     path: Path | None = None
     length: int | None = None
+    ended: Callable[[], None] | None = None
 
     @property
     def sent_bytes(self) -> int:
         return len(self.body) if self.length is None else self.length
+
+
+class BodyTooSlow(Rejected):
+    """The body of this request did not come in time."""
+
+    code = "request_timeout"
 
 
 class ClientTooSlow(Exception):
@@ -97,18 +105,23 @@ def read_request(scope: Scope, trusted_proxies: tuple[str, ...] = ()) -> Request
     )
 
 
-async def read_body(receive: Receive, most_bytes: int) -> bytes:
-    """The body of a request. Raises `TooLarge`."""
+async def read_body(receive: Receive, most_bytes: int, client_timeout_s: float) -> bytes:
+    """The body of a request. Raises `TooLarge`, and `BodyTooSlow` if it has not come whole within the time:
+    who waits for one counts among those who are served."""
     body = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return body
-        body += bytes(message.get("body", b""))
-        if len(body) > most_bytes:
-            raise TooLarge(most_bytes=most_bytes)
-        if not message.get("more_body", False):
-            return body
+    try:
+        async with asyncio.timeout(client_timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return body
+                body += bytes(message.get("body", b""))
+                if len(body) > most_bytes:
+                    raise TooLarge(most_bytes=most_bytes)
+                if not message.get("more_body", False):
+                    return body
+    except TimeoutError as error:
+        raise BodyTooSlow from error
 
 
 def address_of(scope: Scope, trusted_proxies: tuple[str, ...]) -> str | None:
@@ -141,6 +154,14 @@ def json_response(
 
 async def send_response(send: Send, request: Request, response: Response, client_timeout_s: float) -> None:
     """Raises `ClientTooSlow`; what a body that comes in pieces raises, it raises too: the connection is cut then."""
+    try:
+        await _send(send, request, response, client_timeout_s)
+    finally:
+        if response.ended is not None:
+            response.ended()
+
+
+async def _send(send: Send, request: Request, response: Response, client_timeout_s: float) -> None:
     await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
     if request.method == "HEAD":
         await send({"type": "http.response.body", "body": b""})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 
-from origin.messages import Headers, Response, header, json_response
+from origin.messages import BodyTooSlow, Headers, Response, header, json_response
 from origin.policy import error_cache_control
 from storage.errors import (
     Conflict,
@@ -54,6 +54,7 @@ STATUS: dict[type[FishladderError], int] = {
     Rejected: 400,
     InvalidRequest: 400,
     MethodNotAllowed: 405,
+    BodyTooSlow: 408,
     TooLarge: 413,
     RangeNotSatisfiable: 416,
     NotAllowed: 403,

@@ -14,8 +14,8 @@ import math
 import re
 from collections import OrderedDict
 from dataclasses import replace
-from urllib.parse import parse_qsl
 
+from origin.access import fields_of_query
 from origin.cache import SingleFlight
 from origin.messages import Request
 from origin.objects import StoredObject, prepared
@@ -42,7 +42,7 @@ def parse_view(name: str, request: Request, edges: tuple[tuple[str, str], ...] =
     steered = bool(edges) and name == "master.m3u8"
     if not request.query and not steered:
         return None
-    given = dict(parse_qsl(request.query, max_num_fields=50)) if request.query else {}
+    given = dict(fields_of_query(request.query)) if request.query else {}
     carries_token = "token" in given
     own = name in _PRESENTATIONS
     wishes = Wishes(

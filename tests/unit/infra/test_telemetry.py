@@ -69,6 +69,12 @@ def test_exceptions_are_text_in_the_same_line(stream: io.StringIO) -> None:
         ("url", "redis://:hunter2@127.0.0.1:1/0"),
         ("url", "https://b.example/o?X-Amz-Signature=hunter2&x=1"),
         ("path", "/files/hunter2hunter2hunter2hunter2"),
+        ("path", "/uploads/hunter2hunter2hunter2hunter2"),
+        ("path", "/t/main.hunter2hunter2/v/abc/master.m3u8"),
+        ("line", "GET /v/abc/keys/1?CMCD=x&token=hunter2 HTTP/1.1"),
+        ("query", "start=3&token=hunter2"),
+        ("said", "the key fl_live_0123456789_hunter2hunter2 is unknown"),
+        ("said", "the grant fl_grant_eyJh.hunter2hunter2 is over"),
         ("argv", ["curl", "https://user:hunter2@example.org/"]),
         ("env", {"S3_SECRET": "hunter2"}),
     ],
@@ -77,4 +83,4 @@ def test_secrets_never_reach_a_line(stream: io.StringIO, field: str, value: obje
     structlog.get_logger("x").info("event", **{field: value})
     assert "event" in stream.getvalue()
     assert "hunter2hunter2" not in stream.getvalue()
-    assert "hunter2" not in stream.getvalue().replace("/files/hunter", "")
+    assert "hunter2" not in stream.getvalue().replace("/files/hunter", "").replace("/uploads/hunter", "")

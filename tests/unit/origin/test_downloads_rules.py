@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from origin.downloads import choose_renditions, content_disposition, parse_download_request
+from origin.downloads import Downloads, choose_renditions, content_disposition, parse_download_request
+from origin.messages import Request, Response, Send, send_response
+from origin.objects import Overloaded
+from origin.ports import DownloadRows
+from origin.problems import RangeNotSatisfiable
+from storage.blobs.memory import MemoryBlobs
 from storage.catalogue import RenditionRow
 from storage.errors import InvalidRequest, NotFound
+from storage.ids import VideoId
 from storage.media.ladder import AudioRendition, Rung
 
 
@@ -93,3 +105,77 @@ def test_what_is_not_there_cannot_be_chosen() -> None:
 )
 def test_other_paths_are_no_downloads(path: str) -> None:
     assert parse_download_request(path) is None
+
+
+class OneSource:
+    """Rows of one video, whose source can be had."""
+
+    def video(self, video: VideoId) -> SimpleNamespace:
+        return SimpleNamespace(id=video, source_key="uploads/film", filename="film.mp4", title="Film")
+
+
+@pytest.fixture
+def two_at_once() -> Iterator[Downloads]:
+    blobs = MemoryBlobs()
+    blobs.put("uploads/film", b"film" * 100)
+    with ThreadPoolExecutor(2) as threads:
+        yield Downloads(cast("DownloadRows", OneSource()), blobs, threads, at_once=2)
+
+
+SOURCE = parse_download_request("/v/abc/download/source")
+ASKED = Request(method="GET", path="/v/abc/download/source")
+
+
+async def sent(request: Request, response: Response) -> bytes:
+    parts: list[bytes] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        parts.append(message.get("body", b""))
+
+    await send_response(cast("Send", send), request, response, 60)
+    return b"".join(parts)
+
+
+@pytest.mark.anyio
+async def test_files_count_from_when_they_are_asked_for_until_they_are_sent(two_at_once: Downloads) -> None:
+    assert SOURCE is not None
+    first, _second = [await two_at_once.answer(SOURCE, ASKED, []) for _ in range(2)]
+    with pytest.raises(Overloaded):
+        await two_at_once.answer(SOURCE, ASKED, [])
+    assert await sent(ASKED, first) == b"film" * 100
+    await two_at_once.answer(SOURCE, ASKED, [])
+    with pytest.raises(Overloaded):
+        await two_at_once.answer(SOURCE, ASKED, [])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(ASKED, method="HEAD"),
+        replace(ASKED, if_none_match="*"),
+        replace(ASKED, range="bytes=0-3"),
+        replace(ASKED, range="bytes=4000-"),
+    ],
+    ids=["head", "unchanged", "a part", "no part of it"],
+)
+async def test_no_answer_keeps_a_place(two_at_once: Downloads, request_: Request) -> None:
+    assert SOURCE is not None
+    for _ in range(5):
+        try:
+            response = await two_at_once.answer(SOURCE, request_, [])
+        except RangeNotSatisfiable:
+            continue
+        await sent(request_, response)
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_is_broken_off_keeps_no_place(two_at_once: Downloads) -> None:
+    async def gone(message: dict[str, Any]) -> None:
+        raise ConnectionResetError
+
+    assert SOURCE is not None
+    for _ in range(5):
+        response = await two_at_once.answer(SOURCE, ASKED, [])
+        with pytest.raises(ConnectionResetError):
+            await send_response(cast("Send", gone), ASKED, response, 60)

@@ -189,3 +189,6 @@ def test_every_kind_of_answer_is_counted() -> None:
     metrics = OriginMetrics()
     for kind in Kind:
         metrics.count_answer(kind, 200, 0.001, 10)
+    told = metrics.render()[1].decode()
+    lines = [f'fishladder_origin_requests_total{{kind="{kind}",status="200"}} 1.0' for kind in Kind]
+    assert [line for line in lines if line not in told] == []

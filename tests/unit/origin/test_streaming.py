@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import threading
+from collections.abc import MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -156,6 +157,32 @@ async def test_long_addresses_and_headers_are_refused(world: World, client: http
             answer = await client.get(url, headers=headers)
             assert (answer.status_code, answer.json()["code"]) == (status, code)
         await client.get(f"/v/{VIDEO}/master.m3u8")  # hot now: the limit holds there too
+
+
+async def test_a_body_that_never_comes_is_not_waited_for(world: World) -> None:
+    world.settings = replace(world.settings, client_timeout_s=0.05, concurrency=1)
+    app = create_app(world.settings, world.ports())
+    told: list[MutableMapping[str, Any]] = []
+
+    async def silent() -> MutableMapping[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        told.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": f"/v/{VIDEO}/cmcd", "headers": [], "query_string": b""}
+    await asyncio.wait_for(app(scope, silent, send), 60)
+    assert told[0]["status"] == 408
+    async with world.client() as client:
+        assert (await client.get(f"/v/{VIDEO}/master.m3u8")).status_code == 200
+
+
+async def test_an_address_with_too_many_fields_is_refused(client: httpx.AsyncClient) -> None:
+    many = "&".join(f"token={number}" for number in range(60))
+    for path in ("master.m3u8", "manifest.mpd", "720p/0-0123456789ab.m4s", "download/source", "keys/0"):
+        answer = await client.get(f"/v/{VIDEO}/{path}?{many}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), path
 
 
 async def test_a_client_that_takes_nothing_is_cut() -> None:
