@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from storage.access import Scope
 from storage.catalogue import Catalogue, Video
 from storage.errors import NotFound
 from storage.grants import Visibility
@@ -83,8 +84,9 @@ class Viewing:
 
 
 def _may_see(request: Request, video: Video) -> bool:
+    """Who may upload alone, by a key or a grant, sees no more than a stranger does."""
     caller = request.scope.get(CALLER)
-    return isinstance(caller, Principal) and caller.tenant == video.tenant
+    return isinstance(caller, Principal) and caller.tenant == video.tenant and caller.may(Scope.READ)
 
 
 def public_facts(shown: Shown, urls: Urls) -> dict[str, Any]:

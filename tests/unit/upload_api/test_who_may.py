@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 
 from storage.access import NewKey, Scope, new_token
-from storage.grants import KeyRing
+from storage.grants import KeyRing, Visibility
 from storage.ids import KeyId, TenantId, VideoId, new_grant_id
 from storage.quotas import Limits
 from storage.upload_grants import UploadGrant, sign_upload_grant
@@ -718,6 +718,25 @@ def test_uppy_on_another_site_may_upload_with_a_grant(house: House) -> None:
         choosy = a_house(cors_origins=("https://shop.test",))
         other = await choosy.post_file(a_grant(), origin="https://elsewhere.test")
         assert "access-control-allow-origin" not in other.fields
+
+    run(test())
+
+
+def test_who_may_only_upload_does_not_see_signed_videos() -> None:
+    house = a_house(visibility=Visibility.SIGNED, playback_keys=KeyRing(keys={"k1": b"p" * 32}))
+    video = house.video()
+    grant = UploadGrant(id=new_grant_id(), tenant=ACME, expires_at_s=int(time.time()) + 600, max_uploads=1)
+
+    async def test() -> None:
+        for token, status in (
+            (house.key(Scope.READ), 200),
+            (house.key(Scope.UPLOAD), 404),
+            (sign_upload_grant(grant, RING), 404),
+            (house.key(Scope.READ, tenant=OTHER), 404),
+            (None, 404),
+        ):
+            for path in (f"/watch/{video}", f"/watch/{video}/facts", f"/embed/{video}"):
+                assert (await house.ask("GET", path, token)).status_code == status, (path, token)
 
     run(test())
 
