@@ -1,0 +1,58 @@
+"""One stack for all walks: it signs, fetches, lets films be kept, and its parts may be killed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import NODE_MODULES
+from tests.e2e.journeys.walking import FinishedFilm
+from tests.e2e.stack import RunningStack, running_stack
+from tests.shared import shared_folder
+
+KEYS = "k1:00112233445566778899aabbccddeeff"
+LARGEST_BYTES = 64_000_000
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    env = {
+        "FISHLADDER_WEB_LIBRARIES": str(NODE_MODULES),
+        "FISHLADDER_PLAYBACK_KEYS": KEYS,
+        "FISHLADDER_IMPORT_NETWORKS": "127.0.0.0/8",
+        "FISHLADDER_DOWNLOADS": "open",
+        "FISHLADDER_MAX_UPLOAD_BYTES": str(LARGEST_BYTES),
+    }
+    with running_stack(tmp_path_factory.mktemp("house"), store="local", workers=1, env=env) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def reel(ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film worth a picture: shared media where it is there, else a fractal; 18 seconds, 720p, sound in two languages."""
+    target = tmp_path_factory.mktemp("reel") / "Big Buck Bunny.mp4"
+    shared = shared_folder()
+    found = shared / "media" / "bbb_1080p24_h264_aac51_30s.mp4" if shared else None
+    if found is not None and found.exists():
+        source = f"-ss 5 -i {found} -map 0:v:0 -map 0:a:0 -map 0:a:0 -vf scale=-2:720"
+    else:
+        made = "-f lavfi -i mandelbrot=size=1280x720:rate=24 -f lavfi -i sine=frequency=330"
+        source = f"{made} -map 0:v:0 -map 1:a:0 -map 1:a:0"
+    languages = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=deu"
+    encoding = "-c:v libx264 -preset veryfast -crf 25 -pix_fmt yuv420p -c:a aac -ac 2 -movflags +faststart"
+    argv = f"-nostdin -loglevel error -y {source} -t 18 {encoding} {languages}".split()
+    subprocess.run([str(ffmpeg), *argv, str(target)], check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def finished(house: RunningStack, reel: Path, ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedFilm:
+    """The reel in 480p: it is ready sooner."""
+    small = tmp_path_factory.mktemp("finished") / "Big Buck Bunny.mp4"
+    scaled = "-vf scale=-2:480 -c:v libx264 -preset ultrafast -crf 23 -c:a copy -movflags +faststart"
+    argv = f"-nostdin -loglevel error -y -i REEL -map 0 {scaled}".split()
+    subprocess.run([str(ffmpeg), *(str(reel) if each == "REEL" else each for each in argv), str(small)], check=True)
+    return FinishedFilm(house, small)
