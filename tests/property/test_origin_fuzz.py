@@ -157,7 +157,7 @@ class Generator:
         kind = rng.choices(
             ["none", "good", "foreign", "ended", "elsewhere", "changed", "noise"], [6, 5, 2, 2, 2, 3, 1]
         )[0]
-        query = rng.choices(["", self._view(), "CMCD=" + self._report()], [4, 1, 2])[0]
+        query = rng.choices(["", self._view(), "CMCD=" + self._report(), self._crowd()], [80, 20, 40, 1])[0]
         if kind == "none":
             return path, query, False
         own = {**self._tokens, "changed": self._changed(self._tokens["good"]), "noise": self._noise(40)}
@@ -171,6 +171,9 @@ class Generator:
         rng = self._random
         name = rng.choice(["max_height", "codec", "language", "start"])
         return f"{name}=" + rng.choice(["1", "720", "-1", "avc1", "de", "1e400", "nan", "%00", self._noise(9)])
+
+    def _crowd(self) -> str:
+        return "&".join(f"field{number}=1" for number in range(self._random.choice([2, 50, 51, 300])))
 
     def _range(self) -> str:
         rng = self._random
