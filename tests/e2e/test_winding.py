@@ -84,11 +84,11 @@ def test_hls_js_shows_one_picture_for_each_range_of_an_iframe_playlist(
 ) -> None:
     winding.call("loadHls", film.url("hls"))
     winding.call("showAt", 0.5)
-    report = winding.until(lambda seen: seen["ready"] >= 2, "the first picture")
-    assert (report["time"], report["buffered"]) == (0.5, [[0, 2]])  # a picture, until the next one
+    report = winding.until(lambda seen: seen["ready"] >= 2 and seen["time"] == 0.5, "the first picture")
+    assert report["buffered"] == [[0, 2]]  # a picture, until the next one
     winding.call("showAt", 5.1)
-    report = winding.until(lambda seen: seen["buffered"][-1][1] >= 6 and seen["ready"] >= 2, "the third picture")
-    assert report["time"] == 5.1
+    report = winding.until(lambda seen: seen["ready"] >= 2 and seen["time"] == 5.1, "the third picture")
+    assert report["buffered"][-1][1] == 6
     (rung,) = {name.partition("/")[0] for name, _ in winding.ranges}
     playlist = m3u8.loads(httpx.get(film.url("hls").replace("master.m3u8", f"{rung}/iframes.m3u8")).text)
     named = []
