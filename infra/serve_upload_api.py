@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from urllib.parse import urlsplit
+
 import structlog
 
 from infra.composition import open_bell, open_blobs, open_catalogue
@@ -53,6 +56,18 @@ def check_access(settings: Settings, keys: Keys) -> None:
         )
 
 
+def own_origins(settings: Settings) -> tuple[str, ...]:
+    """Under which our pages may have been opened, though all addresses in them are those of ``public_url``."""
+    machine = socket.gethostname().lower()
+    names = ("localhost", "127.0.0.1", "[::1]", machine, f"{machine.partition('.')[0]}.local")
+    public = urlsplit(settings.public_url)
+    return tuple(
+        dict.fromkeys(
+            (f"{public.scheme}://{public.netloc}", *(f"http://{n}:{settings.upload_api_port}" for n in names))
+        )
+    )
+
+
 def upload_api_settings(settings: Settings) -> UploadApiSettings:
     return UploadApiSettings(
         public_url=settings.public_url,
@@ -64,7 +79,7 @@ def upload_api_settings(settings: Settings) -> UploadApiSettings:
         needs_key=settings.access is Access.KEYS,
         signing_keys=KeyRing.parse(settings.signing_keys) if settings.signing_keys else None,
         rate_limits=settings.rate_limits if settings.access is Access.KEYS else (),
-        cors_origins=settings.cors_origins,
+        cors_origins=(*settings.cors_origins, *(own_origins(settings) if settings.access is Access.OPEN else ())),
         playback_keys=KeyRing.parse(settings.playback_keys),
         visibility=settings.visibility,
         downloads=settings.downloads,

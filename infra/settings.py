@@ -176,7 +176,10 @@ class Settings:
         ("address=500", "key=200", "tenant=500"),
     )
     cors_origins: tuple[str, ...] = _setting(
-        "Web origins whose pages may upload with a key or grant of theirs, separated by commas; *: any", ("*",)
+        "Web origins whose pages may upload, separated by commas; *: any. With open access these pages may do everything, "
+        "and we answer to their host names too",
+        derive=lambda known: () if known["access"] is Access.OPEN else ("*",),
+        derived="* where keys are needed; with open access none but our own",
     )
     tenant_max_bytes: int | None = _setting("Bytes of uploaded files that a tenant may have; unset: any number", None)
     tenant_max_uploads: int | None = _setting(

@@ -90,6 +90,7 @@ def main() -> None:
         shutdown_grace_s=10.0,
         import_networks=("127.0.0.0/8",),
         import_poll_s=0.3,
+        cors_origins=("*",),  # tests have pages of their own elsewhere
         needs_key=wanted["needs_key"],
         rate_limits=("address=500",) if wanted["needs_key"] else (),
         web_libraries=Path(wanted["libraries"]) if wanted["libraries"] else None,

@@ -108,7 +108,7 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     )
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=list(settings.cors_origins),
+        allow_origins=list(settings.allowed_origins),
         allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
         allow_headers=[*REQUEST_FIELDS, *ietf_protocol.REQUEST_FIELDS],
         expose_headers=[*RESPONSE_FIELDS, *ietf_protocol.RESPONSE_FIELDS],

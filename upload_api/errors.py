@@ -92,6 +92,12 @@ class ForeignOrigin(NotAllowed):
     code = "foreign_origin"
 
 
+class ForeignHost(NotAllowed):
+    """This server does not answer to that name."""
+
+    code = "foreign_host"
+
+
 class TooManyRequests(Unavailable):
     """These are too many requests at once."""
 

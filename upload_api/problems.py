@@ -20,6 +20,7 @@ from storage import errors
 from storage.errors import FishladderError
 from upload_api.errors import (
     ChecksumMismatch,
+    ForeignHost,
     ForeignOrigin,
     ImportRefused,
     InconsistentLength,
@@ -55,6 +56,7 @@ STATUSES: dict[type[FishladderError], int] = {
     errors.OverQuota: 403,
     NotSignedIn: 401,
     MissingScope: 403,
+    ForeignHost: 421,
     ForeignOrigin: 403,
     errors.UnsupportedSource: 422,
     errors.DamagedSource: 422,

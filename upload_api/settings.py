@@ -22,8 +22,9 @@ class UploadApiSettings:
     """Port of the origin where ``origin_url`` is not set."""
     trusted_proxies: tuple[str, ...] = ()
     """Networks (``10.0.0.0/8``) whose Forwarded and X-Forwarded-* fields are believed."""
-    cors_origins: tuple[str, ...] = ("*",)
-    """Web origins whose scripts may upload and read; no cookies are involved."""
+    cors_origins: tuple[str, ...] | None = None
+    """Web origins whose scripts may upload and read; no cookies are involved. None: any where a key is needed, none where
+    everybody may do everything."""
 
     needs_key: bool = False
     """Whether callers have to show a key. Without: everybody may do everything."""
@@ -91,3 +92,9 @@ class UploadApiSettings:
     """An npm ``node_modules`` with hls.js and tus-js-client. None: the web page says that they are missing."""
     shutdown_grace_s: float = 20.0
     """How long a drain may take before requests are cut off."""
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        if self.cors_origins is None:
+            return ("*",) if self.needs_key else ()
+        return tuple(origin.lower().rstrip("/") for origin in self.cors_origins)

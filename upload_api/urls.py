@@ -76,7 +76,7 @@ def plan_urls(asked: Asked, settings: UploadApiSettings) -> Urls:
 def _reached_by(asked: Asked, trusted: tuple[str, ...]) -> tuple[str, str]:
     """(scheme, host[:port]) of the request, seen through proxies that are trusted."""
     scheme, host = asked.scheme, asked.fields.get("host", "")
-    if _is_trusted(asked.peer, trusted):
+    if is_trusted(asked.peer, trusted):
         told = _forwarded(asked.fields.get("forwarded", ""))
         scheme = told.get("proto") or _first(asked.fields.get("x-forwarded-proto")) or scheme
         host = told.get("host") or _first(asked.fields.get("x-forwarded-host")) or host
@@ -94,12 +94,13 @@ def client_address(asked: Asked, trusted: tuple[str, ...]) -> str | None:
     """The address of who asks: the last hop that is no proxy of ours."""
     address = asked.peer
     hops = [hop.strip() for hop in asked.fields.get("x-forwarded-for", "").split(",") if hop.strip()]
-    while hops and _is_trusted(address, trusted):
+    while hops and is_trusted(address, trusted):
         address = hops.pop()
     return address
 
 
-def _is_trusted(peer: str | None, trusted: tuple[str, ...]) -> bool:
+def is_trusted(peer: str | None, trusted: tuple[str, ...]) -> bool:
+    """Whether the address ``peer`` is a proxy of ours."""
     if peer is None or not trusted:
         return False
     try:

@@ -64,6 +64,7 @@ def plan_stack(
             host=host,
             store=store,
             access=access,
+            cors_origins=settings.cors_origins if {"access", "cors_origins"} & given else (),
             public_url=settings.public_url if "public_url" in given else f"http://{seen_as}:{settings.upload_api_port}",
             origin_url=settings.origin_url if "origin_url" in given else f"http://{seen_as}:{settings.origin_port}",
         ),

@@ -19,6 +19,7 @@ from storage.ids import KeyId
 from storage.signing import read_claims, sign_claims
 from storage.upload_grants import PREFIX as GRANT_PREFIX
 from storage.upload_grants import read_upload_grant
+from upload_api.auth.guests import SAFE
 from upload_api.auth.principal import ANYBODY, Principal, of_grant
 from upload_api.errors import ForeignOrigin, NotSignedIn
 
@@ -26,7 +27,6 @@ COOKIE = "fishladder_session"
 _PURPOSE = "session"
 USE_NOTED_EVERY_MS = 60_000
 """When a key was last used is kept to the minute: not every request is to write."""
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class Doorkeeper:
         session = self.session(fields)
         key = None if session is None else self._good_key(session.key)
         if key is not None:
-            if method not in _SAFE:
+            if method not in SAFE:
                 check_origin(fields, public)
             return _principal(key)
         return ANYBODY if self.open_house else None

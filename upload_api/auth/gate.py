@@ -16,10 +16,11 @@ from starlette.types import Scope as AsgiScope
 from storage.access import Keys
 from storage.errors import FishladderError, TooLarge
 from upload_api.auth.doorkeeper import Doorkeeper
+from upload_api.auth.guests import SAFE, check_guest
 from upload_api.auth.principal import CALLER, Principal
 from upload_api.auth.rates import Kind, RateLimiter
 from upload_api.auth.rules import CAPABILITY, OPEN, UPLOAD_PLACES, Door, Need, needed, video_of
-from upload_api.errors import NotSignedIn
+from upload_api.errors import ForeignHost, NotSignedIn
 from upload_api.problems import problem_of
 from upload_api.requests import asked_by, request_fields
 from upload_api.settings import UploadApiSettings
@@ -75,11 +76,19 @@ class Gate:
         await self._app(scope, receive, send)
 
     async def _admitted(self, scope: AsgiScope, fields: dict[str, str], method: str, need: Need) -> Principal | None:
-        """Who asks, if that matters. Raises `TooManyRequests`, `NotSignedIn`, `MissingScope`, `ForeignOrigin`."""
+        """Who asks, if that matters. Raises `TooManyRequests`, `NotSignedIn`, `MissingScope`, `ForeignOrigin`,
+        `ForeignHost`."""
         asked = asked_by(scope)
         address = client_address(asked, self._settings.trusted_proxies)
         if scope["path"] not in ("/healthz", "/readyz"):
             self._limiter.check(Kind.ADDRESS, address)
+        if self._doorkeeper.open_house:
+            try:
+                check_guest(method, asked, self._settings)
+            except ForeignHost:
+                if need is OPEN and method in SAFE:
+                    return None  # what strangers may see: probes and share pages
+                raise
         if need is CAPABILITY:
             return None
         public = plan_urls(asked, self._settings).public

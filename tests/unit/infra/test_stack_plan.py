@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.serve_upload_api import upload_api_settings
 from infra.settings import Configured, StoreKind
 from infra.stack import parts
 from infra.stack.embedded import settings_of
@@ -107,3 +109,18 @@ def test_restarts_wait_longer_each_time_and_deaths_are_forgiven() -> None:
     assert decide_restart((98.0, 99.0, 100.0), 100.0, policy) == Restart(delay_s=4, deaths=3, hopeless=True)
     assert decide_restart(tuple(map(float, range(90, 101))), 100.0, policy).delay_s == 8
     assert decide_restart((10.0, 20.0, 100.0), 100.0, policy) == Restart(delay_s=1, deaths=1, hopeless=False)
+
+
+def test_pages_of_others_may_act_only_where_a_key_is_needed_or_the_operator_says_so() -> None:
+    assert plan().settings.cors_origins == ()
+    assert plan({"FISHLADDER_ACCESS": "keys"}).settings.cors_origins == ("*",)
+    assert plan({"FISHLADDER_ACCESS": "open"}).settings.cors_origins == ()
+    assert plan({"FISHLADDER_CORS_ORIGINS": "https://app.test"}).settings.cors_origins == ("https://app.test",)
+    assert plan({"FISHLADDER_CORS_ORIGINS": "*"}).settings.cors_origins == ("*",)
+
+
+def test_an_open_house_knows_its_own_pages_by_every_name_of_the_machine() -> None:
+    ours = upload_api_settings(plan().settings).allowed_origins
+    machine = socket.gethostname().lower()
+    assert {"http://localhost:8080", "http://127.0.0.1:8080", f"http://{machine}:8080"} <= set(ours)
+    assert upload_api_settings(plan({"FISHLADDER_ACCESS": "keys"}).settings).allowed_origins == ("*",)
