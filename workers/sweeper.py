@@ -135,6 +135,8 @@ class Sweeper:
         gone: list[int] = []
         for doomed in self._catalogue.doomed(self._settings.sweep_batch):
             try:
+                if not self._catalogue.may_go(doomed):
+                    continue
                 self._delete(doomed)
                 crashpoint(CrashPoint.OBJECT_DELETED)
             except FishladderError as error:

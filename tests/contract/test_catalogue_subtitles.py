@@ -8,14 +8,15 @@ import pytest
 import sqlalchemy as sa
 
 from storage.catalogue.sql import SqlCatalogue
+from storage.catalogue.sql.dooming import doom_superseded
 from storage.catalogue.sql.tables import doomed
 from storage.errors import Conflict, IllegalTransition, NotFound, TooLarge
 from storage.ids import AssetId, VideoId
 from storage.jobs import JobKind, Segment, Subtitled, SubtitleSegments
 from storage.media.ladder import SubtitleRendition
-from storage.subtitles import MOST_TRACKS
+from storage.subtitles import MOST_TRACKS, keys_of
 from tests.builders import a_new_job, a_note, a_published, an_encode_plan, an_inspected
-from tests.journeys import a_playable_video, an_encoding_video, an_uploaded_video, do, take
+from tests.journeys import HOUR_MS, a_playable_video, an_encoding_video, an_uploaded_video, do, let_time_pass, take
 
 IN_SOURCE = SubtitleRendition(name="text-en", language="en", label="English", track_index=2, default=True)
 UPLOADED = SubtitleRendition(name="text-de", language="de", label="German", for_deaf=True)
@@ -108,6 +109,91 @@ def test_deleted_subtitles_are_left_out_by_a_publication_of_their_own(catalogue:
     assert f"{asset_of(catalogue, video)}/text-de/0-0123456789ab.vtt" in doomed_keys(catalogue)
     with pytest.raises(NotFound):
         catalogue.delete_subtitles(video, "text-de")
+
+
+def cut(catalogue: SqlCatalogue, video: VideoId, words: str) -> set[str]:
+    """Upload a text of three segments, of the words a, b, … each, and have it cut: the keys that it is stored under."""
+    whole = f"whole-00000000{words}0.vtt"
+    put(catalogue, video, whole)
+    do(catalogue, JobKind.SUBTITLES, Subtitled(tracks=(text(words, whole),)))
+    do(catalogue, JobKind.PUBLISH, a_published(revision=catalogue.asset(asset_of(catalogue, video)).revision))
+    return keys_stored(catalogue, video)
+
+
+def text(words: str, whole: str) -> SubtitleSegments:
+    segments = tuple(
+        Segment(number=number, name=f"{number}-00000000000{word}.vtt", start_ticks=0, duration_ticks=1, size_bytes=50)
+        for number, word in enumerate(words)
+    )
+    return SubtitleSegments(
+        rendition="text-de", whole_name=whole, whole_size_bytes=80, timescale=12_800, segments=segments
+    )
+
+
+def keys_stored(catalogue: SqlCatalogue, video: VideoId) -> set[str]:
+    asset = asset_of(catalogue, video)
+    return {key for row in catalogue.asset(asset).subtitles if row.stored for key, _ in keys_of(asset, row.stored)}
+
+
+def keys_that_go(catalogue: SqlCatalogue) -> set[str | None]:
+    """After all graces."""
+    let_time_pass(catalogue, HOUR_MS)
+    return {entry.key for entry in catalogue.doomed(100)}
+
+
+def test_one_word_corrected_lets_only_the_old_word_go(catalogue: SqlCatalogue) -> None:
+    video = a_playable_video(catalogue)
+    before, after = cut(catalogue, video, "abc"), cut(catalogue, video, "adc")
+    assert len(before & after) == 2
+    assert keys_that_go(catalogue) >= before - after
+    assert not keys_that_go(catalogue) & after
+
+
+@pytest.mark.parametrize("between", ["delete", "another"])
+def test_a_text_that_comes_back_has_all_its_segments(catalogue: SqlCatalogue, between: str) -> None:
+    video = a_playable_video(catalogue)
+    cut(catalogue, video, "abc")
+    if between == "delete":
+        catalogue.delete_subtitles(video, "text-de")
+    else:
+        cut(catalogue, video, "adc")
+    stored = cut(catalogue, video, "abc")
+    assert len(stored) == 4
+    assert not keys_that_go(catalogue) & stored
+
+
+def test_what_an_older_job_made_too_late_takes_nothing_from_the_newer_text(catalogue: SqlCatalogue) -> None:
+    video = a_playable_video(catalogue)
+    put(catalogue, video, "whole-00aa00aa00aa.vtt")
+    old = take(catalogue, JobKind.SUBTITLES)
+    put(catalogue, video, "whole-00bb00bb00bb.vtt")
+    do(catalogue, JobKind.SUBTITLES, Subtitled(tracks=(text("abc", "whole-00bb00bb00bb.vtt"),)))
+    catalogue.commit(old.id, old.token, Subtitled(tracks=(text("abd", "whole-00aa00aa00aa.vtt"),)))
+    going = keys_that_go(catalogue)
+    assert not going & keys_stored(catalogue, video)
+    assert f"{asset_of(catalogue, video)}/text-de/2-00000000000d.vtt" in going
+
+
+def test_nothing_goes_while_a_text_is_cut_that_may_be_made_of_it(catalogue: SqlCatalogue) -> None:
+    video = a_playable_video(catalogue)
+    cut(catalogue, video, "abc")
+    let_time_pass(catalogue, HOUR_MS)
+    catalogue.delete_subtitles(video, "text-de")
+    let_time_pass(catalogue, HOUR_MS)
+    listed = [entry for entry in catalogue.doomed(100) if entry.key and "/text-de/" in entry.key]
+    assert len(listed) == 4
+    assert all(catalogue.may_go(entry) for entry in listed)
+    put(catalogue, video)
+    assert not any(catalogue.may_go(entry) for entry in listed)
+    assert not {entry.id for entry in listed} & {entry.id for entry in catalogue.doomed(100)}
+
+
+def test_what_rows_name_is_spared_even_where_it_was_doomed_before_that_was_looked_at(catalogue: SqlCatalogue) -> None:
+    video = a_playable_video(catalogue)
+    stored = cut(catalogue, video, "abc")
+    with catalogue._db.write() as tx:
+        doom_superseded(tx, stored)
+    assert not keys_that_go(catalogue) & stored
 
 
 def test_videos_that_nobody_encodes_or_plays_take_no_subtitles(catalogue: SqlCatalogue) -> None:

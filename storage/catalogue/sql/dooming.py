@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from storage.catalogue.sql.engine import Transaction
 from storage.catalogue.sql.tables import doomed
 
@@ -18,6 +20,13 @@ def doom_superseded(tx: Transaction, keys: set[str]) -> None:
     """Manifest versions that were replaced, or lost the race for their revision."""
     for key in keys:
         _doom(tx, key=key, after_ms=tx.now + SUPERSEDED_GRACE_MS, passes=1)
+
+
+def spare(tx: Transaction, keys: set[str]) -> None:
+    """Keys that a row names again: names that say what is in an object come back with it."""
+    if keys:
+        wanted = [{"its_key": key} for key in sorted(keys)]
+        tx.execute(sa.delete(doomed).where(doomed.c.key == sa.bindparam("its_key")), wanted)
 
 
 def doom_key(tx: Transaction, key: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage.catalogue.sql.dooming import doom_superseded
+from storage.catalogue.sql.dooming import doom_superseded, spare
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import locked_video
 from storage.catalogue.sql.queueing import ensure_publish_job, insert_job
@@ -51,8 +52,10 @@ class SqlSubtitles:
             }
             insert = tx.insert(subtitles).values(asset_id=asset, name=rendition.name, **values)
             tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
+            now_named = {rendition_key(asset, rendition.name, whole_name)}
             if old is not None:
-                doom_superseded(tx, _stored_keys(old) - {rendition_key(asset, rendition.name, whole_name)})
+                doom_superseded(tx, _stored_keys(old) - now_named)
+            spare(tx, now_named)
             recipe: str = tx.scalar(sa.select(assets.c.recipe).where(assets.c.id == asset))
             job = NewJob(
                 kind=JobKind.SUBTITLES,
@@ -99,6 +102,7 @@ def store_subtitles(tx: Transaction, job: Job, outcome: Subtitled) -> None:
         )
     )
     made = {track.rendition: track for track in outcome.tracks}
+    leftovers = {key for track in outcome.tracks for key, _ in keys_of(job.asset, track)}
     for row in waiting:
         track = made.pop(row.name, None)
         if track is not None:
@@ -109,7 +113,10 @@ def store_subtitles(tx: Transaction, job: Job, outcome: Subtitled) -> None:
             )
         elif row.segments is None:
             _delete(tx, job.asset, (row.name,))
-    doom_superseded(tx, {key for track in made.values() for key, _ in keys_of(job.asset, track)})
+    # Most of what was replaced is in what replaced it: segments are named by what is in them.
+    live = {key for name in names for key in _stored_keys_of(tx, job.asset, name)}
+    doom_superseded(tx, leftovers - live)
+    spare(tx, live)
     raise_revision(tx, job.asset)
 
 
@@ -176,6 +183,22 @@ def stored_files(row: Row) -> Iterator[tuple[str, int | None]]:
         yield from keys_of(AssetId(row.asset_id), found.stored)
     elif found.whole_name is not None:
         yield rendition_key(AssetId(row.asset_id), row.name, found.whole_name), None
+
+
+def in_use(tx: Transaction, keys: Iterable[str]) -> set[str]:
+    """Those of ``keys`` that rows of subtitles name."""
+    by_track: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for key in keys:
+        asset_id, _, rest = key.partition("/")
+        name, slash, _ = rest.partition("/")
+        if slash:
+            by_track[asset_id, name].add(key)
+    return {key for track, its in by_track.items() for key in its & _stored_keys_of(tx, *track)}
+
+
+def _stored_keys_of(tx: Transaction, asset_id: str, name: str) -> set[str]:
+    row = _named(tx, asset_id, name)
+    return _stored_keys(row) if row is not None else set()
 
 
 def _stored_keys(row: Row) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,6 +17,7 @@ from storage.catalogue.sql.moving import give_up, locked_video
 from storage.catalogue.sql.queueing import INSPECT_CPU_MS, ensure_publish_job, insert_job, make_ready
 from storage.catalogue.sql.rows import Row, doomed_from, job_from
 from storage.catalogue.sql.sharing import settle_waiting
+from storage.catalogue.sql.subtitles import in_use
 from storage.catalogue.sql.tables import (
     assets,
     doomed,
@@ -35,6 +37,9 @@ KEEP_EVENTS_MS = 24 * 3600 * 1000
 """A watcher that was away for longer asks for the videos anew."""
 BATCH = 500
 """Repairs per rule and pass: a sweep holds its locks for a moment only."""
+
+MOST_LOOKED_AT = 20 * BATCH
+"""Doomed rows per pass: some may have been named again."""
 
 STUCK_AFTER_MS = 10 * 60 * 1000
 
@@ -86,18 +91,19 @@ class SqlSweeps:
             return tx.execute(upsert.returning(leaders.c.holder)).first() is not None
 
     def doomed(self, limit: int) -> tuple[Doomed, ...]:
+        found: list[Doomed] = []
         with self._db.read() as tx:
-            rows = tx.all(
-                sa.select(doomed)
-                .where(
-                    doomed.c.after_ms <= tx.now,
-                    # Manifests are named by their content, so a version that was superseded can come back.
-                    ~sa.select(names.c.key).where(names.c.key == doomed.c.key).exists(),
-                )
-                .order_by(doomed.c.after_ms)
-                .limit(limit)
-            )
-            return tuple(doomed_from(row) for row in rows)
+            due = _due(tx).order_by(doomed.c.after_ms, doomed.c.id)
+            for start in range(0, MOST_LOOKED_AT, BATCH):
+                rows = tx.all(due.limit(BATCH).offset(start))
+                found += _unnamed(tx, rows)
+                if len(rows) < BATCH or len(found) >= limit:
+                    break
+        return tuple(found[:limit])
+
+    def may_go(self, entry: Doomed) -> bool:
+        with self._db.read() as tx:
+            return bool(_unnamed(tx, tx.all(_due(tx).where(doomed.c.id == entry.id))))
 
     def forget_doomed(self, ids: tuple[int, ...]) -> None:
         with self._db.write() as tx:
@@ -107,6 +113,30 @@ class SqlSweeps:
                 .where(doomed.c.id.in_(ids))
                 .values(passes=doomed.c.passes - 1, after_ms=tx.now + SECOND_PASS_MS)
             )
+
+
+def _due(tx: Transaction) -> sa.Select[Any]:
+    """Doomed rows whose grace has passed and whose asset nobody is at work on who might name them again, as names say what
+    is in an object: manifests that come back, segments of a text with one word corrected. Until new subtitles are cut,
+    manifests name the old ones."""
+    at_work = (
+        sa.select(jobs.c.id)
+        .where(
+            sa.or_(
+                sa.and_(is_leased, jobs.c.kind.in_((JobKind.PUBLISH, JobKind.THUMBNAILS))),
+                sa.and_(sa.or_(is_ready, is_leased), jobs.c.kind == JobKind.SUBTITLES),
+            ),
+            doomed.c.key.startswith(jobs.c.asset_id + "/"),
+        )
+        .exists()
+    )
+    named = sa.select(names.c.key).where(names.c.key == doomed.c.key).exists()
+    return sa.select(doomed).where(doomed.c.after_ms <= tx.now, ~named, sa.or_(doomed.c.key.is_(None), ~at_work))
+
+
+def _unnamed(tx: Transaction, rows: list[Row]) -> list[Doomed]:
+    used = in_use(tx, [row.key for row in rows if row.key is not None])
+    return [doomed_from(row) for row in rows if row.key not in used]
 
 
 def _expire_leases(tx: Transaction, max_kills: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
