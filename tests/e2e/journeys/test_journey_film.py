@@ -3,11 +3,13 @@ way is kept there."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import av
 import httpx
 import pytest
+from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.journeys.walking import CAPTIONS, CHAPTERS, SCHEMES, SOON_MS, keep, slow_link
@@ -28,6 +30,8 @@ def test_from_an_empty_library_to_a_film_that_is_shared(
     with opened(browser, house.api, screen=screen, scheme=SCHEMES[screen], permissions=CLIPBOARD) as it:
         video = uploads_and_watches_it_become(it, house, reel, screen)
         changes_what_it_says(it, screen)
+        poster = httpx.get(str(video_facts(house.api, video)["poster_url"]), timeout=30).content
+        assert max(ImageStat.Stat(Image.open(io.BytesIO(poster)).convert("L")).extrema[0]) > 60, "it is black"
         assert serious_findings(it.page, node_modules / "axe-core" / "axe.min.js") == []
         copies_links(it, house, video)
         keeps_files(it, reel, tmp_path)

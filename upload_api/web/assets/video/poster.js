@@ -8,12 +8,27 @@ import { readStoryboard, spriteOn } from "../player/storyboard.js";
 
 const SHOWN = 24;
 const WAIT_MS = 20000;
+const LOOK_MS = 50;
 
 const once = (target, event) =>
   new Promise((resolve, reject) => {
     target.addEventListener(event, resolve, { once: true });
     setTimeout(() => reject(new Error(say("poster.late"))), WAIT_MS);
   });
+
+/** What `film` shows now. A browser that is busy says that the data is there before the picture is: then nothing is drawn,
+ *  which a JPEG would keep as black. */
+async function painted(film) {
+  const [width, height] = [film.videoWidth, film.videoHeight];
+  const canvas = make("canvas", { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  for (const last = performance.now() + WAIT_MS; performance.now() < last; ) {
+    context.drawImage(film, 0, 0);
+    if (context.getImageData(width >> 1, height >> 1, 1, 1).data[3] > 0) return canvas;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  throw new Error(say("poster.late"));
+}
 
 /** The frame at `seconds` in the largest rendition, as a JPEG. */
 async function takeFrame(video, seconds) {
@@ -28,8 +43,7 @@ async function takeFrame(video, seconds) {
       film.currentTime = seconds;
       await once(film, "seeked");
     }
-    const canvas = make("canvas", { width: film.videoWidth, height: film.videoHeight });
-    canvas.getContext("2d").drawImage(film, 0, 0);
+    const canvas = await painted(film);
     return await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.88));
   } catch (error) {
     throw problem ? new Error(say(`trouble.${problem}`)) : error;
