@@ -13,7 +13,8 @@ _TIME = r"(\d{1,3}):([0-5]?\d):([0-5]?\d)[,.](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s+.*)?")
 # What of its marks WebVTT knows too. Colours, sizes and places (``{\an8}``) are left out.
 _KEPT_TAG = re.compile(r"&lt;(/?[ibu])&gt;", re.IGNORECASE)
-_LOST_TAG = re.compile(r"</?font\b[^>]*>|\{\\[^}]*\}", re.IGNORECASE)
+# A search for the end of a mark ends where another one begins: else a line of many beginnings takes a square of time.
+_LOST_TAG = re.compile(r"</?font\b[^<>]{0,500}>|\{\\[^{}]{0,500}\}", re.IGNORECASE)
 
 
 def parse_subrip(text: str) -> Subtitles:

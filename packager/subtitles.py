@@ -10,13 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import ceil, floor
 
 from storage.errors import WrongOutput
 
+MOST_SEGMENTED_BYTES = 64 << 20
+"""Of all segments of a track together. What is said in a day takes a tenth of it; cues that stand for hours take more."""
 TIMESTAMP_MAP = "X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000"
 """Media starts at zero on every clock of ours, so cue times are media times (RFC 8216bis section 3.1.4)."""
 
-_TIME = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
+_TIME = r"(?:(\d{2,4}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
 _TIMING = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t]+.*)?")
 _KEPT_BLOCKS = ("STYLE", "REGION")
 _REFERENCE = re.compile(r"url\s*\(|@import|\\", re.IGNORECASE)
@@ -93,13 +96,23 @@ def render_webvtt(subtitles: Subtitles) -> str:
     return "\n\n".join(["WEBVTT", *subtitles.styles, *(cue.text for cue in subtitles.cues)]) + "\n"
 
 
-def segment_webvtt(subtitles: Subtitles, edges: Sequence[Fraction]) -> tuple[str, ...]:
+def segmented_bytes(subtitles: Subtitles, *, duration: Fraction, segment: Fraction) -> int:
+    """What all segments of a film hold together: styles stand in each of them, a cue in every one that it touches."""
+    segments = ceil(duration / segment)
+    total = segments * sum(len(style.encode()) for style in subtitles.styles)
+    for cue in within(subtitles, duration).cues:
+        touched = min(ceil(cue.stop / segment), segments) - floor(cue.start / segment)
+        total += max(0, touched) * len(cue.text.encode())
+    return total
+
+
+def segment_webvtt(subtitles: Subtitles, edges: Sequence[Fraction]) -> Iterator[str]:
     """One WebVTT file for each span between two ``edges``, in seconds: to the film's end, also where nothing is said, as
     all renditions cover the same time (Apple 5.5). A cue stands in every segment that it touches, with its own times:
-    players know it by them and show it once (RFC 8216bis section 3.1.4)."""
+    players know it by them and show it once (RFC 8216bis section 3.1.4). One after the other: together they may be far
+    larger than the file they are cut from."""
     head = "\n\n".join([f"WEBVTT\n{TIMESTAMP_MAP}", *subtitles.styles])
     cues = sorted(subtitles.cues, key=lambda cue: cue.start)
-    segments: list[str] = []
     open_cues: list[Cue] = []
     at = 0
     for start, stop in pairwise(edges):
@@ -107,5 +120,4 @@ def segment_webvtt(subtitles: Subtitles, edges: Sequence[Fraction]) -> tuple[str
             open_cues.append(cues[at])
             at += 1
         open_cues = [cue for cue in open_cues if cue.stop > start]
-        segments.append("\n\n".join([head, *(cue.text for cue in open_cues)]) + "\n")
-    return tuple(segments)
+        yield "\n\n".join([head, *(cue.text for cue in open_cues)]) + "\n"

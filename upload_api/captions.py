@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 from packager.subrip import parse_subrip
-from packager.subtitles import Subtitles, parse_webvtt
+from packager.subtitles import MOST_SEGMENTED_BYTES, Subtitles, parse_webvtt, segmented_bytes
 from storage.errors import InvalidRequest, WrongOutput
 from storage.media.languages import UNDETERMINED, normalise_language
 
 MAX_CAPTION_BYTES = 4 << 20
 """Everything that is said in a day is less than half of it."""
 MAX_CUES = 50_000
+MAX_LINE_CHARACTERS = 20_000
+MAX_STYLE_BYTES = 16 << 10
+"""Of style and region blocks, which stand in every segment."""
 MAX_LABEL_CHARACTERS = 80
 
 _TRACK = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -25,6 +29,8 @@ def checked_captions(data: bytes) -> Subtitles:
     text = _decoded(data)
     if "\x00" in text:
         raise InvalidRequest("This is not a text file.")
+    if max(map(len, text.replace("\r", "\n").split("\n"))) > MAX_LINE_CHARACTERS:
+        raise InvalidRequest(f"A line of this file has more than {MAX_LINE_CHARACTERS} characters.")
     try:
         found = parse_webvtt(text) if text.lstrip().startswith("WEBVTT") else parse_subrip(text)
     except WrongOutput as error:
@@ -33,7 +39,20 @@ def checked_captions(data: bytes) -> Subtitles:
         raise InvalidRequest("There is no cue in this file, or none that ends after it begins.")
     if len(found.cues) > MAX_CUES:
         raise InvalidRequest(f"There are {len(found.cues)} cues in this file; {MAX_CUES} are the most that we take.")
+    if sum(len(style.encode()) for style in found.styles) > MAX_STYLE_BYTES:
+        raise InvalidRequest(
+            f"The STYLE and REGION blocks of this file have more than {MAX_STYLE_BYTES >> 10} KiB, which every segment repeats."
+        )
     return found
+
+
+def check_segmented(found: Subtitles, *, duration: Fraction, segment: Fraction) -> None:
+    """Raises `InvalidRequest` where cues stand for so long that the segments of the film would be many times the file."""
+    if segmented_bytes(found, duration=duration, segment=segment) > MOST_SEGMENTED_BYTES:
+        raise InvalidRequest(
+            "So many cues of this file stand at once, or styles are so long, that its segments would have more than "
+            f"{MOST_SEGMENTED_BYTES >> 20} MiB together: a cue ends when it has been read."
+        )
 
 
 def _decoded(data: bytes) -> str:

@@ -20,6 +20,7 @@ from storage.subtitles import SubtitleRow
 from upload_api.captions import (
     MAX_CAPTION_BYTES,
     MAX_LABEL_CHARACTERS,
+    check_segmented,
     checked_captions,
     rendition_name,
     spoken_language,
@@ -79,8 +80,12 @@ def add_subtitles(router: APIRouter, ports: Ports) -> None:
         return SubtitleList(subtitles=[SubtitleModel.of(row) for row in asset.subtitles])
 
     def put(video_id: str, rendition: SubtitleRendition, data: bytes) -> SubtitleModel:
-        whole = render_webvtt(checked_captions(data)).encode()
+        found = checked_captions(data)
+        whole = render_webvtt(found).encode()
         video = catalogue.video(VideoId(video_id))
+        plan = catalogue.asset(video.asset, with_segments=False).plan
+        if plan is not None:  # without one the catalogue refuses them
+            check_segmented(found, duration=plan.duration, segment=plan.ladder.segment_seconds)
         name = keys.whole_subtitles_name(keys.hash12(whole))
         key = keys.rendition_key(video.asset, rendition.name, name)
         ports.blobs.put(key, whole, content_type=content_type_of(name))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
 import structlog
 
-from packager.subtitles import Subtitles, moved, parse_webvtt, render_webvtt, segment_webvtt, within
+from packager.subtitles import (
+    MOST_SEGMENTED_BYTES,
+    Subtitles,
+    moved,
+    parse_webvtt,
+    render_webvtt,
+    segment_webvtt,
+    segmented_bytes,
+    within,
+)
 from storage import keys
 from storage.content_types import content_type_of
 from storage.crashpoints import CrashPoint, crashpoint
@@ -53,6 +64,11 @@ def _extracted(
     for rendition, file in zip(renditions, files, strict=True):
         try:
             text = within(moved(parse_webvtt(_text(file)), -AHEAD), plan.duration)
+            if (
+                segmented_bytes(text, duration=plan.duration, segment=plan.ladder.segment_seconds)
+                > MOST_SEGMENTED_BYTES
+            ):
+                raise WrongOutput("Its cues stand for so long that all segments are full of them.", file=file.name)
         except WrongOutput as error:
             log.info("subtitles_not_read", **ctx.job.log_context(), rendition=rendition.name, said=error.sentence)
             notes.append(_unreadable(rendition))
@@ -95,7 +111,8 @@ def _text(file: Path) -> str:
 
 def _uploaded(ctx: StepContext, plan: EncodePlan, name: str, whole_name: str) -> SubtitleSegments:
     whole = ctx.blobs.get(keys.rendition_key(ctx.asset.id, name, whole_name))
-    return _cut(ctx, plan, name, parse_webvtt(whole.decode("utf-8")), (whole_name, len(whole)))
+    text = within(parse_webvtt(whole.decode("utf-8")), plan.duration)
+    return _cut(ctx, plan, name, text, (whole_name, len(whole)))
 
 
 def stored_track(ctx: StepContext, plan: EncodePlan, name: str, text: Subtitles) -> SubtitleSegments:
@@ -115,28 +132,44 @@ def _cut(ctx: StepContext, plan: EncodePlan, name: str, text: Subtitles, whole: 
         whole_name=whole[0],
         whole_size_bytes=whole[1],
         timescale=plan.ladder.timescale,
-        segments=tuple(_stored_segments(ctx, name, edges, bodies)),
+        segments=_stored_segments(ctx, name, edges, bodies),
     )
 
 
 def _stored_segments(
-    ctx: StepContext, rendition: str, edges: Sequence[int], bodies: Sequence[str]
-) -> Iterator[Segment]:
-    """Where nothing is said, or still the same, segments are alike: they share the object of the first of them."""
-    names: dict[str, str] = {}
-    for number, text in enumerate(bodies):
-        names.setdefault(text, keys.subtitle_name(number, keys.hash12(text.encode())))
+    ctx: StepContext, rendition: str, edges: Sequence[int], bodies: Iterable[str]
+) -> tuple[Segment, ...]:
+    """Where nothing is said, or still the same, segments are alike: they share the object of the first of them. Bodies
+    are let go once they are stored: together they may be large."""
+    names: dict[bytes, str] = {}
+    segments: list[Segment] = []
+    under_way: deque[Future[None]] = deque()
+
+    def settle_one() -> None:
+        under_way.popleft().result()
+        crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
+
     with ThreadPoolExecutor(PARALLEL_PUTS, thread_name_prefix="put") as pool:
-        for _ in pool.map(lambda text: _put(ctx, rendition, names[text], text.encode()), names):
-            crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
-    for number, ((start, stop), text) in enumerate(zip(pairwise(edges), bodies, strict=True)):
-        yield Segment(
-            number=number,
-            name=names[text],
-            start_ticks=start,
-            duration_ticks=stop - start,
-            size_bytes=len(text.encode()),
-        )
+        for number, ((start, stop), text) in enumerate(zip(pairwise(edges), bodies, strict=True)):
+            body = text.encode()
+            digest = hashlib.sha256(body).digest()
+            if digest not in names:
+                names[digest] = keys.subtitle_name(number, keys.hash12(body))
+                if len(under_way) >= PARALLEL_PUTS:
+                    settle_one()
+                under_way.append(pool.submit(_put, ctx, rendition, names[digest], body))
+            segments.append(
+                Segment(
+                    number=number,
+                    name=names[digest],
+                    start_ticks=start,
+                    duration_ticks=stop - start,
+                    size_bytes=len(body),
+                )
+            )
+        while under_way:
+            settle_one()
+    return tuple(segments)
 
 
 def _put(ctx: StepContext, rendition: str, name: str, body: bytes) -> None:

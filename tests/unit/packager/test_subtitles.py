@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from packager.conformance import Severity, judge, read_subject
-from packager.subtitles import Cue, Subtitles, parse_webvtt, segment_webvtt
+from packager.subtitles import Cue, Subtitles, parse_webvtt, segment_webvtt, segmented_bytes
 from storage.errors import WrongOutput
 from tests.conformant import DASH, mpd_schema
 from tests.published_files import BASE, WEBVTT, MemoryLibrary, published
@@ -36,6 +36,7 @@ def test_what_is_not_webvtt_is_refused(text: str) -> None:
 
 def test_line_ends_marks_and_backward_cues_are_forgiven() -> None:
     text = "\ufeffWEBVTT - a title\r\n\r\n00:05.000 --> 00:01.000\r\nNever\r\n\r\n100:00:00.000 --> 100:00:01.500\r\nLate\r\n"
+    text += "\r\n" + "9" * 5000 + ":00:00.000 --> 100:00:01.500\r\nNever either\r\n"
     assert [(cue.start, cue.stop) for cue in parse_webvtt(text).cues] == [(360_000, Fraction(720_003, 2))]
 
 
@@ -52,6 +53,22 @@ def test_a_cue_is_in_exactly_the_segments_that_it_touches(spans: list[tuple[int,
     for index, segment in enumerate(segment_webvtt(Subtitles(styles=(), cues=cues), edges)):
         for number, (start, stop) in enumerate(spans):
             assert (f"<{number}>" in segment) == (start < 10 * (index + 1) and stop > 10 * index)
+
+
+@given(st.lists(times, max_size=12), st.integers(1, 90))
+def test_what_segments_hold_is_known_before_they_are_cut(spans: list[tuple[int, int]], seconds: int) -> None:
+    cues = tuple(Cue(start=Fraction(start), stop=Fraction(stop), text="<cue>") for start, stop in spans)
+    edges = [Fraction(edge) for edge in (*range(0, seconds, 10), seconds)]
+    held = "".join(segment_webvtt(Subtitles(styles=("STYLE",), cues=cues), edges))
+    told = segmented_bytes(Subtitles(styles=("STYLE",), cues=cues), duration=Fraction(seconds), segment=Fraction(10))
+    assert told == 5 * (held.count("STYLE") + held.count("<cue>"))
+
+
+def test_segments_are_made_one_at_a_time() -> None:
+    """All of them together would be terabytes."""
+    cues = tuple(Cue(start=Fraction(0), stop=Fraction(10**9), text="x" * 1000) for _ in range(10))
+    segments = segment_webvtt(Subtitles(styles=(), cues=cues), range(10**9))  # type: ignore[arg-type]  # as good as a list
+    assert next(segments) == next(segments)
 
 
 def test_a_film_with_subtitles_breaks_no_must() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +14,10 @@ import pytest
 from storage.catalogue.sql import SqlCatalogue
 from storage.jobs import JobKind
 from storage.keys import rendition_key
-from tests.journeys import a_playable_video, an_uploaded_video, take
+from storage.media.ladder import Chunk
+from storage.media.time import FrameRange
+from tests.builders import a_new_job, an_encode_plan, an_inspected
+from tests.journeys import a_playable_video, an_encoding_video, an_uploaded_video, take
 from tests.uploads import small_app
 from upload_api.app import Ports
 from upload_api.captions import MAX_CAPTION_BYTES
@@ -102,3 +108,56 @@ def test_deleted_subtitles_are_gone(ports: Ports, catalogue: SqlCatalogue) -> No
     assert call(ports, "DELETE", f"/videos/{video}/subtitles/en").status_code == 204
     assert call(ports, "GET", f"/videos/{video}/subtitles").json() == {"subtitles": []}
     assert call(ports, "DELETE", f"/videos/{video}/subtitles/en").status_code == 404
+
+
+CUE = b"1\n00:00:01,000 --> 00:00:02,000\n"
+HOSTILE = {
+    "fonts": CUE + (b"<font " * 3000 + b"\n") * 200,
+    "braces": CUE + (b"{\\" * 9000 + b"\n") * 150,
+    "spaces": CUE + (b"00:00:01,000 --> 00:00:02,000" + b" " * 19_000 + b"x\n") * 200,
+    "digits": b"WEBVTT\n\n" + (b"1" * 19_000 + b":00:00.000 --> 00:01.000\nx\n\n") * 200,
+    "styles": b"WEBVTT\n\n" + (b"STYLE\nurl" + b" " * 19_000 + b"x\n\n") * 200 + b"00:00.000 --> 00:01.000\nx\n",
+    "marks": CUE + (b"<" * 19_000 + b"\n") * 200,
+    "one line": CUE + b"<font " * 600_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_keeps_a_server_busy(name: str, tmp_path: Path) -> None:
+    """A pattern that needs a square of time takes hours for this, and nobody can interrupt it; so it has a process."""
+    file = tmp_path / "hostile"
+    file.write_bytes(HOSTILE[name])
+    subprocess.run([sys.executable, "-c", CHECK, str(file)], timeout=120, check=True)
+
+
+CHECK = """
+import pathlib, sys
+from storage.errors import InvalidRequest
+from upload_api.captions import checked_captions
+try:
+    checked_captions(pathlib.Path(sys.argv[1]).read_bytes())
+except InvalidRequest:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (CUE + b"x" * 20_001, "more than 20000 characters"),
+        (b"WEBVTT\n\n" + b"1" * 5000 + b":00:00.000 --> 00:01.000\nx\n", "no cue"),
+        (b"WEBVTT\n\nSTYLE\n" + b"::cue{color:red}\n" * 2000 + b"\n00:00.000 --> 00:01.000\nx\n", "16 KiB"),
+        (b"WEBVTT\n\n" + b"00:00.000 --> 99:00:00.000\n" + b"x" * 9000 + b"\n", None),
+        (b"WEBVTT\n\n" + (b"00:00.000 --> 99:00:00.000\n" + b"x" * 9000 + b"\n\n") * 400, "64 MiB"),
+    ],
+    ids=["long line", "long hour", "long style", "a long cue", "long cues"],
+)
+def test_what_would_grow_out_of_all_bounds_is_refused(
+    ports: Ports, catalogue: SqlCatalogue, data: bytes, said: str | None
+) -> None:
+    frames = FrameRange(0, 90_000)  # an hour
+    plan = an_encode_plan(total_frames=frames.stop, chunks=(Chunk(index=0, frames=frames, first_segment=0),))
+    video = an_encoding_video(catalogue, an_inspected(plan=plan, jobs=(a_new_job(),)))
+    told = call(ports, "PUT", f"/videos/{video}/subtitles/en", content=data)
+    assert told.status_code == (200 if said is None else 400), told.text
+    assert said is None or said in told.json()["detail"]
