@@ -23,6 +23,7 @@ from storage.catalogue.sql.tables import doomed, jobs
 from storage.ids import VideoId
 from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane, SilentBell
 from storage.lifecycle import VideoState
+from storage.media.ladder import RECIPE
 from tests.builders import a_new_upload, a_published, an_encoded
 from tests.journeys import (
     HOUR_MS,
@@ -241,6 +242,41 @@ def parts_of_an_upload_that_nobody_knows(place: Place) -> Healed:
     place.blobs.begin_multipart("sources/0000000000000000")
     place.pass_()  # it may have been begun this moment: the second look counts
     return lambda: list(place.blobs.list_multiparts("")) == []
+
+
+def two_of_the_same_bytes(place: Place) -> tuple[VideoId, VideoId]:
+    """The second waits for what the first becomes."""
+
+    def uploaded() -> VideoId:
+        upload = place.catalogue.create_upload(a_new_upload(length_bytes=4))
+        token = place.catalogue.acquire_upload(upload.id, "server", MINUTE_MS)
+        place.blobs.put(upload.source_key, b"film")
+        place.catalogue.record_progress(upload.id, token, offset_bytes=4, new_parts=(), tail=None)
+        place.catalogue.set_upload_digest(upload.id, "0" * 64)
+        place.catalogue.complete_upload(upload.id, token, recipe=RECIPE)
+        return upload.video
+
+    return uploaded(), uploaded()
+
+
+@rule("reused")
+def what_was_waited_for_is_ready(place: Place) -> Healed:
+    first, second = two_of_the_same_bytes(place)
+    place.work_off()
+    assert place.catalogue.video(first).state is VideoState.READY
+    return lambda: place.catalogue.video(second).state is VideoState.READY
+
+
+@rule("left_alone")
+def what_was_waited_for_came_to_nothing(place: Place) -> Healed:
+    first, second = two_of_the_same_bytes(place)
+    place.catalogue.delete_video(first)
+
+    def set_to_work() -> bool:
+        job = place.catalogue.claim("worker", LANES_BY_URGENCY, MINUTE_MS)
+        return job is not None and job.video == second
+
+    return set_to_work
 
 
 def _due_later(place: Place) -> list[object]:
