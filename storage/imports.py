@@ -15,7 +15,7 @@ from storage.ids import UploadId
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Import:
     """``url`` may hold a secret: it is for the fetching alone. ``validator``: the strong entity tag, or else the date,
-    of what was fetched so far. ``tries``: how often nothing at all came, since something last came."""
+    of what was fetched so far. ``tries``: how often nothing came, or too slowly, since something last did."""
 
     upload: UploadId
     url: str

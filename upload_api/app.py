@@ -33,7 +33,7 @@ from upload_api.drain import Drain
 from upload_api.events import LISTENING_S, EventFeed, event_stream
 from upload_api.ietf import protocol as ietf_protocol
 from upload_api.ietf.routes import IetfApp
-from upload_api.imports.fetching import Fetcher
+from upload_api.imports.fetching import Fetcher, Pace
 from upload_api.imports.guard import parse_networks
 from upload_api.imports.importer import Importer, import_policy
 from upload_api.metrics import Metrics
@@ -80,7 +80,8 @@ def create_app(settings: UploadApiSettings, ports: Ports) -> FastAPI:
     tus = TusApp(settings, uploads)
     ietf = IetfApp(settings, uploads)
     networks = parse_networks(settings.import_networks)
-    importer = Importer(uploads, ports, threads, drain, Fetcher(networks), import_policy(settings))
+    pace = Pace(least_bytes=settings.import_least_bytes, window_s=settings.import_window_s)
+    importer = Importer(uploads, ports, threads, drain, Fetcher(networks, pace=pace), import_policy(settings))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -72,6 +72,9 @@ class UploadApiSettings:
     """Before an import is tried again; each further time takes twice as long."""
     import_max_age_ms: int = 24 * 3600 * 1000
     """An import that takes longer is given up."""
+    import_least_bytes: int = 512 * 1024
+    """What an address has to send in every ``import_window_s`` that we wait for it; it is let go else, and asked again."""
+    import_window_s: float = 60.0
 
     events_poll_s: float = 0.3
     """How often the catalogue is asked for new events while somebody listens."""

@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import re
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -85,12 +86,24 @@ class Opening:
     validator: str | None
 
 
-class Arriving:
-    """The body of an answer, as `upload_api.tus.body.Pieces`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The least that has to come: ``least_bytes`` in every ``window_s`` that we wait for it."""
 
-    def __init__(self, stream: AsyncIterator[bytes]) -> None:
+    least_bytes: int
+    window_s: float
+
+
+class Arriving:
+    """The body of an answer, as `upload_api.tus.body.Pieces`. One that comes slower than its pace is left."""
+
+    def __init__(self, stream: AsyncIterator[bytes], pace: Pace, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._pace = pace
+        self._clock = clock
+        self._waited_s, self._came_bytes = 0.0, 0
         self._left_over = b""
+        self.trickles = False
         self.ended = False
         self.disconnected = False
         self.why: str | None = None
@@ -99,8 +112,11 @@ class Arriving:
         if self._left_over:
             piece, self._left_over = self._left_over, b""
             return piece
+        begun = self._clock()
         try:
-            return await anext(self._stream)
+            piece = await anext(self._stream)
+            self._check_pace(len(piece), self._clock() - begun)
+            return piece
         except StopAsyncIteration:
             self.ended = True
         except httpcore.TimeoutException:
@@ -108,6 +124,15 @@ class Arriving:
         except (httpcore.NetworkError, httpcore.ProtocolError):
             self.why, self.disconnected = "broke the connection", True
         return b""
+
+    def _check_pace(self, size_bytes: int, waited_s: float) -> None:
+        """Only waiting counts: that our store is slow is not the other side's fault."""
+        self._waited_s += waited_s
+        self._came_bytes += size_bytes
+        if self._waited_s >= self._pace.window_s:
+            if self._came_bytes < self._pace.least_bytes:
+                self.why, self.trickles, self.disconnected = "sends too slowly", True, True
+            self._waited_s, self._came_bytes = 0.0, 0
 
     def trailer(self, name: str) -> str | None:
         return None
@@ -122,7 +147,8 @@ class Arriving:
 
 
 class Fetcher:
-    def __init__(self, allowed: tuple[Network, ...], resolve: Resolve = resolve) -> None:
+    def __init__(self, allowed: tuple[Network, ...], resolve: Resolve = resolve, *, pace: Pace) -> None:
+        self._pace = pace
         self._network = GuardedNetwork(allowed, resolve)
 
     @asynccontextmanager
@@ -146,7 +172,7 @@ class Fetcher:
                     opening = read_opening(target, response.status, _fields(response), start=start)
                     if validator is not None and opening.validator not in (None, validator):
                         raise ImportRefused("The file changed while it was imported.", reason_code="import_changed")
-                    yield opening, Arriving(response.aiter_stream())
+                    yield opening, Arriving(response.aiter_stream(), self._pace)
                     return
                 finally:
                     await response.aclose()

@@ -25,6 +25,10 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+# What some versions of Python take for public: old site-local addresses, the relay of 6to4, examples, segment routing, translated IPv4.
+_NOBODYS = tuple(
+    ipaddress.ip_network(text) for text in ("fec0::/10", "192.88.99.0/24", "3fff::/20", "5f00::/16", "::ffff:0:0:0/96")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +120,8 @@ def _may_reach(address: Address, allowed: tuple[Network, ...]) -> bool:
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and (address in _NAT64 or address.ipv4_mapped is not None):
         return True  # as public as what is inside of it
+    if any(address in network for network in _NOBODYS):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 

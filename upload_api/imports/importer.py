@@ -129,8 +129,12 @@ class Importer:
         if upload.state != "open":
             return
         try:
-            await self._check_age(upload)
-            await self._fetch(task, upload)
+            async with asyncio.timeout(await self._left_s(upload)) as limit:
+                await self._fetch(task, upload)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            await self._threads.store(self._refuse, upload, _too_slow())
         except (UploadRefused, UploadTerminated, NotFound):
             return  # it has ended, and its video says why
         except Rejected as error:
@@ -158,21 +162,26 @@ class Importer:
         _check_whole(receipt, arriving)
         log.info("video_imported", video_id=upload.video, size_bytes=receipt.upload.length_bytes)
 
-    async def _check_age(self, upload: Upload) -> None:
+    async def _left_s(self, upload: Upload) -> float:
+        """How long the import may still take. Raises `ImportRefused`."""
         now_ms = await self._threads.catalogue(self._ports.catalogue.now_ms)
-        if now_ms - upload.created_at_ms > self._policy.max_age_ms:
-            raise ImportRefused("The address is too slow: this took too long.", reason_code="import_too_slow")
+        left_ms = upload.created_at_ms + self._policy.max_age_ms - now_ms
+        if left_ms <= 0:
+            raise _too_slow()
+        return left_ms / 1000
 
     async def _later(self, task: Import, before: Upload, error: FishladderError) -> None:
-        """Try again: soon if something came, ever later if nothing does, and at some time no more."""
+        """Try again: soon if something came, ever later if nothing or too little does, and at some time no more."""
         upload = await self._threads.catalogue(self._ports.catalogue.upload, task.upload)
         if upload.state != "open":
             return
         mine = isinstance(error, Unavailable) and not self._drain.begun
         moved = upload.offset_bytes > before.offset_bytes
-        tries = 0 if moved else task.tries + (1 if mine else 0)
+        trickles = "too_slow" in error.fields
+        tries = 0 if moved and not trickles else task.tries + (1 if mine else 0)
         if tries > MAX_TRIES:
-            lost = ImportRefused(f"{error.sentence} We tried {tries} times.", reason_code="import_unreachable")
+            code = "import_too_slow" if trickles else "import_unreachable"
+            lost = ImportRefused(f"{error.sentence} We tried {tries} times.", reason_code=code)
             await self._threads.store(self._refuse, upload, lost)
             return
         asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
@@ -196,6 +205,10 @@ class Importer:
             log.info("import_refused", video_id=upload.video, reason=error.sentence)
 
 
+def _too_slow() -> ImportRefused:
+    return ImportRefused("The address is too slow: this took too long.", reason_code="import_too_slow")
+
+
 def _check_whole(receipt: Receipt, arriving: Arriving) -> None:
     if receipt.surplus:
         raise TooLarge("The address sends more than it said, or more than is accepted here.")
@@ -204,4 +217,6 @@ def _check_whole(receipt: Receipt, arriving: Arriving) -> None:
     if arriving.ended:
         raise Unavailable("The address sent less than it said.")
     receipt.check()
+    if arriving.trickles:
+        raise Unavailable(f"The address {arriving.why}.", too_slow=True)
     raise Unavailable(f"The address {arriving.why or 'sent no more'}.")

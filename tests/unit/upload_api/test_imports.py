@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import json
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
@@ -19,7 +21,9 @@ from tests.uploads import RecordingBell, Reply, ask, small_settings
 from tests.uploads import run_long as run
 from upload_api.app import Ports, create_app
 from upload_api.imports import fetching
+from upload_api.imports.importer import MAX_TRIES
 
+PACE = fetching.Pace(least_bytes=30, window_s=9.0)
 FILM = bytes(range(256)) * 8
 SETTLED = (VideoState.INSPECTING, VideoState.REJECTED, VideoState.DELETED)
 
@@ -174,6 +178,72 @@ def test_a_silent_address_is_let_go_and_asked_again(ports: Ports) -> None:
     run(test())
 
 
+def trickling(asked: list[int]) -> Any:
+    """A web server that never ends, one byte at a time."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(1)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("changes", "answers"),
+    [
+        ({"import_max_age_ms": 500}, 1),
+        ({"import_window_s": 0.05, "import_least_bytes": 100_000, "import_retry_s": 0.0}, MAX_TRIES + 1),
+    ],
+    ids=["age", "pace"],
+)
+def test_an_address_that_trickles_is_let_go(ports: Ports, changes: dict[str, Any], answers: int) -> None:
+    async def test() -> None:
+        asked: list[int] = []
+        app = an_app(ports, imports_at_once=1, **changes)
+        server = await asyncio.start_server(trickling(asked), "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/film.mp4"
+        video = await settled(app, ports, json.loads((await bring(app, url)).content)["id"])
+        server.close()
+        assert (video.state, video.reason_code) == ("rejected", "import_too_slow")
+        assert len(asked) == answers
+        assert list(ports.blobs.list_multiparts("sources/")) == []
+        async with serving(FileServer(FILM)) as files:  # its place is free
+            assert (await imported(an_app(ports, imports_at_once=1), ports, files)).state == "inspecting"
+
+    run(test())
+
+
+def test_only_waiting_counts_against_a_pace() -> None:
+    now = 0.0
+
+    async def pieces(waits_s: tuple[float, ...]) -> AsyncIterator[bytes]:
+        nonlocal now
+        for wait_s in waits_s:
+            now += wait_s
+            yield b"x" * 10
+
+    async def test() -> None:
+        nonlocal now
+        quick = fetching.Arriving(pieces((3,) * 9), PACE, lambda: now)
+        while not quick.ended:
+            await quick.read()
+            now += 1000  # our store
+            assert not quick.trickles
+        slow = fetching.Arriving(pieces((3, 3, 3, 5, 5)), PACE, lambda: now)
+        for trickles in (False, False, False, False, True):
+            assert len(await slow.read()) == 10
+            assert (slow.trickles, slow.disconnected) == (trickles, trickles)
+
+    run(test())
+
+
 def test_a_redirect_is_followed(ports: Ports) -> None:
     async def test() -> None:
         app = an_app(ports)
@@ -229,7 +299,7 @@ def test_the_address_that_was_judged_is_the_one_that_is_connected_to() -> None:
         return (ipaddress.ip_address(answers[min(len(resolved), len(answers)) - 1]),)
 
     async def test() -> None:
-        fetcher = fetching.Fetcher((ipaddress.ip_network("127.0.0.1/32"),), rebinding)
+        fetcher = fetching.Fetcher((ipaddress.ip_network("127.0.0.1/32"),), rebinding, pace=PACE)
         async with serving(FileServer(FILM)) as files:
             async with fetcher.open(files.url("films.example"), start=0, validator=None) as (opening, arriving):
                 content = b""
