@@ -8,8 +8,8 @@
   taken up again under its old id.
 
 Objects are written before the rows that name them, so a young object without a row proves nothing: only what is older
-than the grace time counts. And a database that was restored from a backup knows less than the store: sources and the
-assets of unknown videos are never deleted without a person's word, and of all objects never more than a small share.
+than the grace time counts. And a database that was restored from a backup knows less than the store: sources and
+parts of sources, and the assets of unknown videos, are never deleted without a person's word, and of all objects never more than a small share.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Holdings:
     videos: frozenset[VideoId]
     assets: frozenset[AssetId]
     doomed: frozenset[str]
-    tails: frozenset[str]  # prefixes of uploads that are still open
+    coming: frozenset[str]  # sources of uploads that are still open, and prefixes of their tails
     stuck: tuple[VideoId, ...]
     now_ms: int
 
@@ -138,7 +138,7 @@ def _goes_anyway(key: str, holdings: Holdings) -> bool:
     head, slash, rest = key.partition("/")
     second = rest.partition("/")[0]
     prefixes = {key, head + slash, f"{head}/{second}/"}
-    return not prefixes.isdisjoint(holdings.doomed | holdings.tails)
+    return not prefixes.isdisjoint(holdings.doomed | holdings.coming)
 
 
 def _stray(info: BlobInfo, holdings: Holdings, numbers: Mapping[str, int]) -> Finding:
@@ -151,7 +151,9 @@ def _stray(info: BlobInfo, holdings: Holdings, numbers: Mapping[str, int]) -> Fi
     segment = _SEGMENT.fullmatch(info.key)
     if segment is not None and numbers[f"{segment['rendition']}/{segment['number']}"] > 1:
         kind = FindingKind.DOUBLED
-    unknown = head.startswith("a-") and AssetId(head) not in holdings.assets
+    unknown = (head.startswith("a-") and AssetId(head) not in holdings.assets) or (
+        head == "partials" and VideoId(rest) not in holdings.videos
+    )
     return Finding(kind=kind, key=info.key, size_bytes=info.size_bytes, unknown_owner=unknown)
 
 

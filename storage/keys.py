@@ -12,6 +12,9 @@ import re
 from storage.errors import InvalidRequest
 from storage.ids import AssetId, VideoId
 
+UPLOADED = ("sources/", "partials/")
+"""Below which uploads come in."""
+
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_.\-]*(/[a-z0-9][a-z0-9_.\-]*)*")
 
 
@@ -29,6 +32,11 @@ def hash12(content: bytes) -> str:
 
 def source_key(video: VideoId) -> str:
     return checked(f"sources/{video}")
+
+
+def partial_key(video: VideoId) -> str:
+    """Where the bytes of a partial upload lie: a video is never made of them by themselves."""
+    return checked(f"partials/{video}")
 
 
 def tails_prefix(video: VideoId) -> str:

@@ -10,7 +10,10 @@ import typer
 
 from infra.cli.console import REFUSED, examples, print_json, say, table
 from infra.cli.inside import of_state
+from storage.access import check_tenant
 from storage.audit import Audit, FindingKind
+from storage.grants import Visibility
+from storage.ids import DEFAULT_TENANT
 
 SHOWN = 50
 
@@ -40,6 +43,10 @@ def audit(
             "--confirm", help="With --repair: also beyond the limit; unknown videos are adopted from sources."
         ),
     ] = False,
+    tenant: Annotated[
+        str,
+        typer.Option(help="With --confirm: whose the unknown videos become; the store does not say whose they were."),
+    ] = DEFAULT_TENANT,
     grace_hours: Annotated[
         float, typer.Option(min=0, help="Objects without a row that are younger are left alone.")
     ] = 7 * 24,
@@ -52,13 +59,20 @@ def audit(
     from infra.composition import open_bell, open_blobs, open_catalogue
     from workers import audit as auditing
 
+    whose = check_tenant(tenant)
     ours = of_state(state_dir)
     catalogue, blobs = open_catalogue(ours), open_blobs(ours)
     try:
         catalogue.check()
         blobs.check()
         found = auditing.audit(catalogue, blobs, grace_ms=round(grace_hours * 3_600_000))
-        done = auditing.repair(catalogue, blobs, open_bell(ours), found, confirmed=confirm) if repair else None
+        done = None
+        if repair:
+            # Nobody should see more than before: whose link was needed needs it again.
+            seen_as = Visibility.SIGNED if ours.playback_keys else Visibility.UNLISTED
+            done = auditing.repair(
+                catalogue, blobs, open_bell(ours), found, confirmed=confirm, tenant=whose, visibility=seen_as
+            )
     finally:
         catalogue.close()
     if as_json:

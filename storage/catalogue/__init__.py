@@ -14,6 +14,7 @@ from storage.access import Keys
 from storage.audit import Holdings
 from storage.content_keys import ContentKeys
 from storage.following import Followings
+from storage.grants import Visibility
 from storage.ids import AssetId, JobId, TenantId, UploadId, VideoId
 from storage.imports import Imports
 from storage.jobs import Job, JobState, Lane, NewJob, Outcome, PublishedName, Segment
@@ -309,9 +310,18 @@ class Audits(Protocol):
         """Everything that rows know of the store, in one snapshot."""
         ...
 
-    def adopt_source(self, video: VideoId, *, tenant: TenantId, size_bytes: int, title: str, recipe: str) -> Job:
+    def adopt_source(
+        self,
+        video: VideoId,
+        *,
+        tenant: TenantId,
+        size_bytes: int,
+        title: str,
+        recipe: str,
+        visibility: Visibility | None = None,
+    ) -> Job:
         """A video that the database does not know (an older backup was restored) from its source in the store, under its
-        old id: the job to ring for. Raises `Conflict` if it is known."""
+        old id and with ``visibility`` of its own: the job to ring for. Raises `Conflict` if it is known."""
         ...
 
 

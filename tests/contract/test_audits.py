@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from storage.audit import Audit, Finding, FindingKind, deletable
+from storage.blobs import BlobInfo
 from storage.blobs.memory import MemoryBlobs
-from storage.catalogue import NewUpload
+from storage.catalogue import Concat, NewUpload
 from storage.catalogue.sql import SqlCatalogue
 from storage.catalogue.sql.schema import migrate
 from storage.catalogue.sql.tables import jobs
 from storage.errors import Conflict
-from storage.ids import DEFAULT_TENANT, VideoId
+from storage.grants import Visibility
+from storage.ids import DEFAULT_TENANT, TenantId, VideoId
 from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane, SilentBell
 from storage.lifecycle import VideoState
 from storage.media.ladder import RECIPE
-from tests.journeys import HOUR_MS, a_ready_video, an_encoding_video, let_time_pass, take
+from tests.builders import a_new_upload
+from tests.journeys import HOUR_MS, a_ready_video, an_encoding_video, an_uploaded_video, let_time_pass, take
 from tests.workshop import a_workshop
 from workers.audit import audit, repair
 from workers.drain import Drain
@@ -113,6 +117,51 @@ def test_a_video_at_work_without_a_job_is_stuck_and_set_going(parts: RunnerParts
     assert audit(parts.catalogue, MemoryBlobs(), grace_ms=0).of(FindingKind.STUCK) == ()
 
 
+def test_a_video_in_inspection_without_a_job_is_inspected(catalogue: SqlCatalogue) -> None:
+    video, _ = an_uploaded_video(catalogue)
+    with catalogue._db.write() as tx:
+        tx.execute(jobs.delete().where(jobs.c.video_id == video))
+    blobs = MemoryBlobs()
+    assert repair(catalogue, blobs, SilentBell(), audit(catalogue, blobs)).set_going == 1
+    assert [job.kind for job in catalogue.jobs(video=video)] == [JobKind.INSPECT]
+
+
+@pytest.mark.parametrize("final", ["waits", "none yet"])
+def test_finished_parts_of_an_upload_that_comes_in_are_kept(catalogue: SqlCatalogue, final: str) -> None:
+    blobs = MemoryBlobs()
+    partials = [catalogue.create_upload(a_new_upload(concat=Concat.PARTIAL)) for _ in range(2)]
+    if final == "waits":
+        joins = tuple(each.id for each in partials)
+        catalogue.create_upload(a_new_upload(concat=Concat.FINAL, joins=joins, length_bytes=None))
+    done, coming = partials
+    token = catalogue.acquire_upload(done.id, "writer", HOUR_MS)
+    blobs.put(done.source_key, b"x" * 1000)
+    catalogue.record_progress(done.id, token, offset_bytes=1000, new_parts=(), tail=None)
+    catalogue.complete_partial(done.id, token)
+    blobs.put(coming.source_key, b"its row is being written")
+    assert audit(catalogue, blobs, grace_ms=0).findings == ()
+    blobs.delete(done.source_key)
+    assert kinds(audit(catalogue, blobs, grace_ms=0)) == {"lost": 1}
+    catalogue.terminate_upload(done.id)
+    assert audit(catalogue, blobs, grace_ms=0).findings == ()
+
+
+def test_what_a_row_names_by_now_is_no_stray(parts: RunnerParts) -> None:
+    a_finished_video(parts)
+    known = parts.catalogue.holdings()
+
+    class Late(MemoryBlobs):
+        def list(self, prefix: str) -> Iterator[BlobInfo]:
+            yield from MemoryBlobs.list(self, prefix)
+            parts.catalogue.holdings = lambda: known  # type: ignore[method-assign]
+
+    blobs = Late()
+    for reference in known.references:
+        blobs.put(reference.key, b"x" * (reference.size_bytes or 1))
+    parts.catalogue.holdings = lambda: replace(known, references=())  # type: ignore[method-assign]
+    assert audit(parts.catalogue, blobs, grace_ms=0).clean
+
+
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +219,24 @@ def test_after_restoring_an_older_database_its_videos_are_taken_up_again(tmp_pat
     with pytest.raises(Conflict):
         restored.catalogue.adopt_source(new, tenant=DEFAULT_TENANT, size_bytes=4, title="", recipe=RECIPE)
     restored.catalogue.close()
+
+
+def test_adopted_videos_are_of_whom_and_for_whom_a_person_says(catalogue: SqlCatalogue) -> None:
+    blobs, lost = MemoryBlobs(), SqlCatalogue.in_memory()
+    part = lost.create_upload(a_new_upload(concat=Concat.PARTIAL))
+    films = [lost.create_upload(a_new_upload()) for _ in range(2)]
+    for upload in (part, *films):
+        blobs.put(upload.source_key, b"film")
+    found = audit(catalogue, blobs, grace_ms=0)
+    assert {it.video for it in found.of(FindingKind.ADOPTABLE)} == {film.video for film in films}
+    assert deletable(found) == ()
+    known, unknown = films
+    catalogue.adopt_source(known.video, tenant=DEFAULT_TENANT, size_bytes=4, title="Known", recipe=RECIPE)
+    acme = TenantId("acme")
+    done = repair(catalogue, blobs, SilentBell(), found, confirmed=True, tenant=acme, visibility=Visibility.SIGNED)
+    assert done.adopted == 1
+    assert (catalogue.video(unknown.video).tenant, catalogue.visibility(unknown.video)) == (acme, Visibility.SIGNED)
+    assert (catalogue.video(known.video).title, catalogue.visibility(known.video)) == ("Known", None)
 
 
 def opened(database: Path, blobs: MemoryBlobs, scratch: Path) -> RunnerParts:

@@ -11,6 +11,7 @@ import structlog
 from storage.catalogue import Concat, Upload, VideoFilter
 from storage.errors import Conflict, IllegalTransition, NotFound, Rejected
 from storage.ids import VideoId
+from storage.keys import UPLOADED
 from storage.lifecycle import VideoState
 from upload_api.errors import SourceLost
 from upload_api.ports import Ports
@@ -82,8 +83,9 @@ def orphaned_multiparts(ports: Ports) -> frozenset[tuple[str, str]]:
     is among them: only what a later look finds again may be aborted."""
     return frozenset(
         (key, multipart_id)
-        for key, multipart_id in ports.blobs.list_multiparts("sources/")
-        if not _is_known(ports, VideoId(key.removeprefix("sources/")), multipart_id)
+        for prefix in UPLOADED
+        for key, multipart_id in ports.blobs.list_multiparts(prefix)
+        if not _is_known(ports, VideoId(key.removeprefix(prefix)), multipart_id)
     )
 
 

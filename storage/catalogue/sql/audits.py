@@ -8,13 +8,16 @@ import sqlalchemy as sa
 
 from storage import keys
 from storage.audit import Holdings, Reference
+from storage.catalogue import Concat
 from storage.catalogue.sql.engine import Database, Transaction
 from storage.catalogue.sql.moving import locked_video
 from storage.catalogue.sql.queueing import begin_inspection, insert_asset
 from storage.catalogue.sql.subtitle_tables import subtitles
 from storage.catalogue.sql.subtitles import stored_files
 from storage.catalogue.sql.tables import assets, doomed, is_open, jobs, names, renditions, segments, uploads, videos
+from storage.catalogue.sql.viewing_tables import visibilities
 from storage.errors import Conflict
+from storage.grants import Visibility
 from storage.ids import AssetId, TenantId, VideoId, new_asset_id
 from storage.jobs import Job, JobState, Lane
 from storage.lifecycle import VideoState
@@ -34,15 +37,25 @@ class SqlAudits:
                 videos=frozenset(VideoId(it) for it in tx.connection.scalars(sa.select(videos.c.id))),
                 assets=frozenset(AssetId(it) for it in tx.connection.scalars(sa.select(assets.c.id))),
                 doomed=frozenset(row.prefix or row.key for row in tx.all(sa.select(doomed.c.prefix, doomed.c.key))),
-                tails=frozenset(
-                    keys.tails_prefix(VideoId(it))
-                    for it in tx.connection.scalars(sa.select(uploads.c.video_id).where(is_open))
+                coming=frozenset(
+                    name
+                    for row in tx.all(sa.select(uploads.c.video_id, uploads.c.source_key).where(is_open))
+                    for name in (keys.tails_prefix(VideoId(row.video_id)), row.source_key)
                 ),
                 stuck=tuple(VideoId(it) for it in tx.connection.scalars(stuck_videos())),
                 now_ms=tx.now,
             )
 
-    def adopt_source(self, video: VideoId, *, tenant: TenantId, size_bytes: int, title: str, recipe: str) -> Job:
+    def adopt_source(
+        self,
+        video: VideoId,
+        *,
+        tenant: TenantId,
+        size_bytes: int,
+        title: str,
+        recipe: str,
+        visibility: Visibility | None = None,
+    ) -> Job:
         with self._db.write() as tx:
             if tx.first(sa.select(videos.c.id).where(videos.c.id == video)) is not None:
                 raise Conflict("This video is known already.", video_id=video)
@@ -64,6 +77,8 @@ class SqlAudits:
                     updated_at_ms=tx.now,
                 )
             )
+            if visibility is not None:
+                tx.execute(sa.insert(visibilities).values(video_id=video, visibility=visibility))
             insert_asset(tx, asset_id=asset_id, video_id=video, recipe=recipe)
             row = locked_video(tx, video)
             return begin_inspection(tx, row, asset_id=asset_id, recipe=recipe, uploaded_at_ms=tx.now)
@@ -99,6 +114,12 @@ def _references(tx: Transaction) -> Iterator[Reference]:
     )
     for row in tx.connection.execute(sources.where(~dropped)):
         yield Reference(key=row.source_key, video=VideoId(row.id), size_bytes=row.source_bytes)
+    # To be joined, now or later: they go when their upload ends. An empty one has no object.
+    partials = sa.select(uploads.c.video_id, uploads.c.source_key, uploads.c.length_bytes).where(
+        uploads.c.concat == Concat.PARTIAL, uploads.c.state == "completed", uploads.c.length_bytes > 0
+    )
+    for row in tx.connection.execute(partials):
+        yield Reference(key=row.source_key, video=VideoId(row.video_id), size_bytes=row.length_bytes)
 
 
 def stuck_videos() -> sa.Select[str]:

@@ -50,8 +50,8 @@ class SqlUploads:
 
     def create_upload(self, new: NewUpload) -> Upload:
         upload_id, video_id, asset_id = new_upload_id(), new_video_id(), new_asset_id()
-        source_key = keys.source_key(video_id)
         hidden = new.concat is Concat.PARTIAL
+        source_key = keys.partial_key(video_id) if hidden else keys.source_key(video_id)
         with self._db.write() as tx:
             limits, usage = reserve(tx, new.tenant, self._limits)
             if not limits.is_none:
