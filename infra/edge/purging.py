@@ -1,5 +1,5 @@
-"""Purges caches by tag as the catalogue's events tell of it: a video that may no longer play goes from them at once, and
-so do the manifests of one that was published anew.
+"""Purges caches by tag as the catalogue's events tell of it: a video that may no longer play, or not for
+everybody, goes from them at once, and so do the manifests of one that was published anew.
 
 How far each cache has come is noted in the catalogue, so nothing is missed while the purger, the database or a cache is
 away; a cache that does not answer is asked again and again, and holds no other up. Everything is purged twice: an answer
@@ -60,6 +60,8 @@ class Pass:
 
 def tags_of(event: Event) -> str | None:
     """The tag that an event makes worthless; None: none."""
+    if event.kind == "visibility":
+        return event.video  # what everybody could fetch may need a link from now on
     state = event.data.get("state") if event.kind == "state" else None
     if state in _GONE:
         return event.video

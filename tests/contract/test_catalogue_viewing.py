@@ -30,6 +30,15 @@ def test_a_video_says_nothing_of_its_visibility_until_it_is_told(catalogue: SqlC
         catalogue.set_visibility(VideoId("nobody"), Visibility.PUBLIC)
 
 
+def test_a_change_of_visibility_is_told_to_the_watchers(catalogue: SqlCatalogue) -> None:
+    video, _ = an_uploaded_video(catalogue)
+    before = catalogue.last_event_id()
+    for visibility in (Visibility.SIGNED, Visibility.SIGNED, None):
+        catalogue.set_visibility(video, visibility)
+    told = [(event.kind, event.video, event.data) for event in catalogue.events_after(before)]
+    assert told == [("visibility", video, {"visibility": it}) for it in (Visibility.SIGNED, None)]
+
+
 def test_what_was_heard_of_a_play_adds_up_in_any_order(catalogue: SqlCatalogue) -> None:
     catalogue.record_plays((heard(at_ms=5000, stalls=1, stalled_ms=100, position_ms=9000, startup_ms=0),))
     catalogue.record_plays((heard(at_ms=1000, media_ms=4000, weighted_kbps_ms=8_000_000, position_ms=4000),))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from storage.catalogue.sql.engine import Database, Transaction
+from storage.catalogue.sql.moving import locked_video
 from storage.catalogue.sql.rows import Row
-from storage.catalogue.sql.tables import videos
 from storage.catalogue.sql.viewing_tables import plays, view_counts, visibilities
-from storage.errors import NotFound
 from storage.grants import Visibility
 from storage.ids import VideoId
 from storage.plays import Heard, Play
@@ -26,13 +25,15 @@ class SqlViewing:
 
     def set_visibility(self, video: VideoId, visibility: Visibility | None) -> None:
         with self._db.write() as tx:
-            if tx.first(sa.select(videos.c.id).where(videos.c.id == video)) is None:
-                raise NotFound("There is no such video.", video_id=video)
+            row = locked_video(tx, video)
+            before = tx.scalar(sa.select(visibilities.c.visibility).where(visibilities.c.video_id == video))
             if visibility is None:
                 tx.execute(sa.delete(visibilities).where(visibilities.c.video_id == video))
-                return
-            insert = tx.insert(visibilities).values(video_id=video, visibility=visibility)
-            tx.execute(insert.on_conflict_do_update(index_elements=["video_id"], set_={"visibility": visibility}))
+            else:
+                insert = tx.insert(visibilities).values(video_id=video, visibility=visibility)
+                tx.execute(insert.on_conflict_do_update(index_elements=["video_id"], set_={"visibility": visibility}))
+            if before != visibility:
+                tx.announce(row, "visibility", {"visibility": visibility})
 
     def record_plays(self, heard: tuple[Heard, ...]) -> int:
         new = 0

@@ -1,6 +1,6 @@
 // The one event stream of a page: everything that happens to videos, caught up after every break.
 
-const KINDS = ["state", "progress", "uploaded_bytes", "title", "showing"];
+const KINDS = ["state", "progress", "uploaded_bytes", "title", "showing", "visibility"];
 const REOPEN_MS = 2500;
 
 /**

@@ -162,7 +162,7 @@ export class Library {
   /** What the event stream says. */
   hear(kind, data) {
     const known = this.cards.get(data.video_id);
-    if (!known || kind === "state" || kind === "showing") {
+    if (!known || kind === "state" || kind === "showing" || kind === "visibility") {
       if (kind !== "progress" && kind !== "uploaded_bytes") this.refresh(data.video_id);
     } else if (kind === "progress") {
       this.put({ ...known.video, progress: data.progress });
