@@ -15,9 +15,10 @@ from storage.catalogue.sql.moving import cancel_jobs
 from storage.catalogue.sql.tables import jobs
 from storage.errors import NotFound
 from storage.ids import TenantId, VideoId
-from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane
+from storage.jobs import LANES_BY_URGENCY, JobKind, JobState, Lane, NewJob, Subtitled, SubtitleSegments
 from storage.lifecycle import VideoState
 from storage.media.encryption import Encryption
+from storage.media.ladder import SubtitleRendition
 from tests.builders import a_new_upload, a_published, an_encoded, an_inspected
 from tests.journeys import HOUR_MS, MINUTE_MS, do, let_time_pass, take
 
@@ -89,6 +90,38 @@ def test_one_source_is_kept(catalogue: SqlCatalogue) -> None:
     doomed = {each.key for each in catalogue.doomed(100)}
     assert catalogue.video(second).source_key in doomed
     assert catalogue.video(first).source_key not in doomed
+
+
+def test_subtitles_uploaded_through_one_are_cut_for_the_other(catalogue: SqlCatalogue) -> None:
+    """Be their job waiting or taken: who gives it back gives it for the video that stays."""
+    leaver = a_finished_video(catalogue)
+    stayer = upload(catalogue)
+    asset = catalogue.video(leaver).asset
+    german = SubtitleRendition(name="text-de", language="de", label="German")
+    french = SubtitleRendition(name="text-fr", language="fr", label="French")
+    catalogue.put_subtitles(leaver, asset, german, "whole-00aa00aa00aa.vtt")
+    taken = take(catalogue, JobKind.SUBTITLES)
+    catalogue.put_subtitles(leaver, asset, french, "whole-00bb00bb00bb.vtt")
+    catalogue.delete_video(leaver)
+    catalogue.commit(taken.id, taken.token, Subtitled(tracks=(a_track("text-de", "whole-00aa00aa00aa.vtt"),)))
+    do(catalogue, JobKind.SUBTITLES, Subtitled(tracks=(a_track("text-fr", "whole-00bb00bb00bb.vtt"),)))
+    assert [row.stored is not None for row in catalogue.asset(asset).subtitles] == [True, True]
+    assert take(catalogue, JobKind.PUBLISH).video == stayer
+
+
+def test_of_two_that_have_something_to_publish_one_publication_is_left(catalogue: SqlCatalogue) -> None:
+    leaver = a_finished_video(catalogue)
+    stayer = upload(catalogue)
+    for video in (leaver, stayer):
+        catalogue.add_job(video, NewJob(kind=JobKind.PUBLISH, lane=Lane.PLAYABLE))
+    catalogue.delete_video(leaver)
+    assert take(catalogue, JobKind.PUBLISH).video == stayer
+    catalogue.delete_video(stayer)
+    assert catalogue.claim("worker", LANES_BY_URGENCY, MINUTE_MS) is None
+
+
+def a_track(name: str, whole: str) -> SubtitleSegments:
+    return SubtitleSegments(rendition=name, whole_name=whole, whole_size_bytes=80, timescale=12_800, segments=())
 
 
 @pytest.mark.parametrize("leaves_first", [0, 1])

@@ -19,7 +19,7 @@ from storage.catalogue.sql.rows import Row
 from storage.catalogue.sql.subtitle_tables import subtitles
 from storage.catalogue.sql.tables import assets, jobs, names, segments, uploads, videos
 from storage.errors import NotFound, StaleLease
-from storage.jobs import JobState
+from storage.jobs import JobKind, JobState
 from storage.lifecycle import FOLLOWS, VideoState, advance
 
 GIVEN_UP = frozenset({VideoState.REJECTED, VideoState.FAILED, VideoState.DELETED})
@@ -60,9 +60,9 @@ def give_up(tx: Transaction, video: Row, to: VideoState, code: str | None, sente
     """The end of the way: no job of it runs on, nothing of it is public, and what is stored of it may go. Only a
     `FAILED` video keeps its source: it can be retried."""
     move(tx, video, to, reason_code=code, reason=sentence)
-    cancel_jobs(tx, video.id, sentence)
     _close_upload(tx, video, to, code, sentence)
     leave_asset(tx, video)
+    cancel_jobs(tx, video.id, sentence)  # those that are left, and those that another left to this one in this moment
     if to is not VideoState.FAILED or video.uploaded_at_ms is None:
         doom_key(tx, video.source_key)
 
@@ -90,6 +90,22 @@ def leave_asset(tx: Transaction, video: Row) -> None:
         drop_asset(tx, video.asset_id)
     else:
         tx.execute(sa.update(assets).where(assets.c.id == video.asset_id).values(video_id=other))
+        _leave_jobs(tx, video, other)
+
+
+def _leave_jobs(tx: Transaction, video: Row, other: str) -> None:
+    """What is under way on the asset, as subtitles that are being cut, goes on for ``other``. But for publications: a video
+    has one that is ready at a time, and whatever is unpublished gets one from the sweeper."""
+    tx.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.video_id == video.id,
+            jobs.c.asset_id == video.asset_id,
+            jobs.c.kind != JobKind.PUBLISH,
+            jobs.c.state.in_([JobState.READY, JobState.LEASED]),
+        )
+        .values(video_id=other)
+    )
 
 
 def lock_asset(tx: Transaction, asset_id: str) -> bool:
