@@ -73,11 +73,13 @@ class EventFeed:
         self._metrics.listeners.inc()
         forget_drain = self._drain.listen(self._wake)
         try:
-            position = await self._threads.catalogue(self._catalogue.last_event_id) if after is None else after
+            # What a listener says may be of a database before a restore, or made up: all listeners share the poller.
+            last = await self._threads.catalogue(self._catalogue.last_event_id)
+            position = last if after is None else min(after, last)
             # A first id, so that a reconnect catches up even if nothing happened before the break.
             yield f"retry: {RECONNECT_MS}\nid: {position}\nevent: hello\ndata: {{}}\n\n"
             while not self._drain.begun and (lifetime_s is None or clock() - begun < lifetime_s):
-                self._follow(position)
+                self._follow(max(position, last))
                 news = self._news
                 events = await self._after(position)
                 for event in events:
@@ -108,7 +110,8 @@ class EventFeed:
         return await self._threads.catalogue(self._catalogue.events_after, position, limit=PAGE)
 
     def _follow(self, position: int) -> None:
-        """Have a poller. A new one begins where its first listener stands."""
+        """Have a poller. A new one begins at ``position``, the newest event that its first listener knows to be there:
+        whoever is behind asks the catalogue for what it missed."""
         if self._poller is None or self._poller.done():
             self._recent.clear()
             self._position = self._reaches_back_to = position

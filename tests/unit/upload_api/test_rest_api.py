@@ -248,6 +248,42 @@ async def next_event(stream: AsyncGenerator[str, None]) -> tuple[str, dict[str, 
     raise AssertionError("the stream ended")
 
 
+@pytest.mark.parametrize("claimed", [0, 10**17])
+def test_what_one_listener_claims_to_have_heard_keeps_nothing_from_another(
+    ports: Ports, catalogue: SqlCatalogue, claimed: int
+) -> None:
+    async def test() -> None:
+        a_playable_video(catalogue)
+        before = catalogue.last_event_id()
+        feed = a_feed(ports)
+        odd, other = feed.stream(claimed), feed.stream(None)
+        assert (await next_event(odd))[2] == str(min(claimed, before))
+        heard = asyncio.create_task(next_event(odd))
+        assert (await next_event(other))[0] == "hello"
+        video = catalogue.create_upload(a_new_upload()).video
+        kind, data, _ = await next_event(other)
+        assert (kind, data["video_id"]) == ("state", video)
+        assert int((await heard)[2]) == min(claimed, before) + 1
+        for stream in (odd, other):
+            await stream.aclose()
+        await feed.close()
+
+    asyncio.run(test())
+
+
+def test_a_listener_of_before_a_restore_hears_what_happens_after_it(ports: Ports, catalogue: SqlCatalogue) -> None:
+    async def test() -> None:
+        feed = a_feed(ports)
+        stream = feed.stream(5000)
+        assert (await next_event(stream))[2] == "0"
+        video = catalogue.create_upload(a_new_upload()).video
+        assert (await next_event(stream))[1]["video_id"] == video
+        await stream.aclose()
+        await feed.close()
+
+    asyncio.run(test())
+
+
 def test_a_listener_hears_what_happens_from_now_on(ports: Ports, catalogue: SqlCatalogue) -> None:
     async def test() -> None:
         a_playable_video(catalogue)
