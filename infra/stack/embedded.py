@@ -10,6 +10,7 @@ from infra.setting_texts import variable
 from infra.settings import Configured, Settings, StoreKind
 from infra.stack import parts
 from infra.stack.state import Remembered, StateDir, recall
+from storage.errors import NotFound
 
 _KEY_ID = "state"
 
@@ -46,6 +47,9 @@ def settings_of(env: Mapping[str, str], state_dir: Path | None = None) -> Settin
     configured = Configured.from_env(env)
     settings, given = configured.settings, configured.given
     state = StateDir(root=settings.state_dir)
+    if "database_url" not in given and not state.root.is_dir():
+        # Whoever opens a database or a store that is not there makes one.
+        raise NotFound(f"There is no state folder {state.root}: name one with --state-dir DIR.")
     remembered = None if "database_url" in given else recall(state)
     if remembered is None:
         return settings

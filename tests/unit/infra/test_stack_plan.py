@@ -15,7 +15,7 @@ from infra.stack.embedded import settings_of
 from infra.stack.plan import Asked, StackPlan, plan_stack
 from infra.stack.state import StateDir, remember
 from infra.stack.supervisor import Restart, RestartPolicy, decide_restart
-from storage.errors import Unavailable
+from storage.errors import NotFound, Unavailable
 
 
 def plan(env: dict[str, str] | None = None, asked: Asked | None = None, **facts: Any) -> StackPlan:
@@ -61,6 +61,14 @@ def test_verbs_that_look_inside_follow_what_the_operator_names(tmp_path: Path) -
     ours = settings_of(a_fleet)
     assert ours.database_url == "postgresql://db/fladder"
     assert ours.sealing_keys == (), "another system's folder says nothing about a fleet"
+
+
+def test_who_looks_into_a_folder_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    missing = tmp_path / "typo"
+    for env, state_dir in (({}, missing), ({"FISHLADDER_STATE_DIR": str(missing)}, None)):
+        with pytest.raises(NotFound, match="typo"):
+            settings_of(env, state_dir)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_part_that_runs_elsewhere_is_not_started() -> None:
