@@ -116,27 +116,39 @@ class SqlSweeps:
 
 
 def _due(tx: Transaction) -> sa.Select[Any]:
-    """Doomed rows whose grace has passed and whose asset nobody is at work on who might name them again, as names say what
-    is in an object: manifests that come back, segments of a text with one word corrected. Until new subtitles are cut,
-    manifests name the old ones."""
-    at_work = (
-        sa.select(jobs.c.id)
-        .where(
-            sa.or_(
-                sa.and_(is_leased, jobs.c.kind.in_((JobKind.PUBLISH, JobKind.THUMBNAILS))),
-                sa.and_(sa.or_(is_ready, is_leased), jobs.c.kind == JobKind.SUBTITLES),
-            ),
-            doomed.c.key.startswith(jobs.c.asset_id + "/"),
-        )
-        .exists()
-    )
+    """Doomed rows whose grace has passed."""
+    # Manifests are named by their content, so a version that was superseded can come back.
     named = sa.select(names.c.key).where(names.c.key == doomed.c.key).exists()
-    return sa.select(doomed).where(doomed.c.after_ms <= tx.now, ~named, sa.or_(doomed.c.key.is_(None), ~at_work))
+    return sa.select(doomed).where(doomed.c.after_ms <= tx.now, ~named)
 
 
 def _unnamed(tx: Transaction, rows: list[Row]) -> list[Doomed]:
-    used = in_use(tx, [row.key for row in rows if row.key is not None])
-    return [doomed_from(row) for row in rows if row.key not in used]
+    """Those of ``rows`` that nobody names again, or is just about to."""
+    keys = [row.key for row in rows if row.key is not None]
+    used, written = in_use(tx, keys), _being_written(tx, {_owner(key) for key in keys})
+    return [
+        doomed_from(row) for row in rows if row.key is None or (row.key not in used and _owner(row.key) not in written)
+    ]
+
+
+def _owner(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _being_written(tx: Transaction, asset_ids: set[str]) -> set[str]:
+    """Those of ``asset_ids`` that somebody is at work on who might name an object again, as names say what is in it:
+    manifests that come back, segments of a text with one word corrected. Until new subtitles are cut, manifests name the
+    old ones."""
+    at_work = sa.or_(
+        sa.and_(jobs.c.state == JobState.LEASED, jobs.c.kind.in_((JobKind.PUBLISH, JobKind.THUMBNAILS))),
+        sa.and_(jobs.c.state.in_((JobState.READY, JobState.LEASED)), jobs.c.kind == JobKind.SUBTITLES),
+    )
+    query = (
+        sa.select(jobs.c.asset_id)
+        .join(videos, sa.and_(videos.c.id == jobs.c.video_id, videos.c.asset_id == jobs.c.asset_id))
+        .where(videos.c.asset_id.in_(asset_ids), jobs.c.state.in_((JobState.READY, JobState.LEASED)), at_work)
+    )
+    return set(tx.connection.scalars(query)) if asset_ids else set()
 
 
 def _expire_leases(tx: Transaction, max_kills: int, repairs: Counter[str], bells: Counter[Lane]) -> None:
