@@ -268,7 +268,7 @@ def test_nobody_waits_for_ever(catalogue: SqlCatalogue) -> None:
 
 
 def test_of_two_that_are_complete_at_the_same_moment_one_waits(catalogue: SqlCatalogue) -> None:
-    for turn in range(5):
+    for turn in range(10):
         digest, together = f"{turn:064x}", threading.Barrier(2)
 
         def complete(digest: str = digest, together: threading.Barrier = together) -> VideoId:

@@ -32,6 +32,8 @@ WAITS = Note(code="waits_for_same", sentence="This file is being encoded already
 
 WAIT_MS = 5 * 60_000
 """Longer than any pause between two sweeps."""
+OVERLAP_MS = 60_000
+"""A transaction that waited for another one began before it: what the other set to work is due in its future."""
 MOST_WAIT_MS = 12 * 3600_000
 """Whoever has waited so long does not depend on others any more."""
 BATCH = 200
@@ -70,9 +72,10 @@ def has_twin_at_work(tx: Transaction, video: Row, upload: Row, recipe: str) -> b
     if not upload.digest:
         return False
     urgent_enough = LANES_BY_URGENCY[: LANES_BY_URGENCY.index(Lane(video.lane)) + 1]
+    put_off = jobs.c.run_after_ms > tx.now + OVERLAP_MS
     waits = (
         sa.select(jobs.c.id)
-        .where(jobs.c.video_id == videos.c.id, jobs.c.kind == JobKind.INSPECT, is_ready, jobs.c.run_after_ms > tx.now)
+        .where(jobs.c.video_id == videos.c.id, jobs.c.kind == JobKind.INSPECT, is_ready, put_off)
         .exists()
     )
     query = _same(video, upload, recipe).where(videos.c.state.in_(AT_WORK), videos.c.lane.in_(urgent_enough), ~waits)
