@@ -27,7 +27,7 @@ from tests.services import postgres, valkey
 from workers.celery import CeleryBell, create_celery
 
 TENANTS = 50
-SECONDS = 6.0
+SECONDS = 2.0
 FEW = 10_000
 RUNGS = ("240p", "360p", "480p", "720p", "1080p")
 SEGMENTS = 15
