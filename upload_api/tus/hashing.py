@@ -56,15 +56,17 @@ class Hashing:
         while self._waiting or self._worker is not None:
             worker = self._begin()
             await asyncio.shield(worker)
+            self._ended(worker)  # who waits may go on before callbacks do
 
     def _begin(self) -> asyncio.Task[None]:
-        if self._worker is None:
+        if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
             self._worker.add_done_callback(self._ended)
         return self._worker
 
-    def _ended(self, _worker: asyncio.Task[None]) -> None:
-        self._worker = None
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        if self._worker is worker:
+            self._worker = None
 
     async def _work(self) -> None:
         while self._waiting:

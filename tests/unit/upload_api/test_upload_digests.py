@@ -6,6 +6,8 @@ import asyncio
 import gc
 import hashlib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,7 +23,7 @@ from upload_api.drain import Drain
 from upload_api.threads import Threads
 from upload_api.tus import hashing
 from upload_api.tus.digesting import Digester
-from upload_api.tus.hashing import Hashing, PassingFiles
+from upload_api.tus.hashing import BATCH_BYTES, Hashing, PassingFiles
 
 CONTENT = bytes(range(256)) * 3
 
@@ -234,3 +236,31 @@ def test_a_call_whose_caller_left_is_waited_for_and_its_error_is_nobodys() -> No
 
     run(test())
     assert unheard == []
+
+
+class AtOnce(Threads):
+    """Computes where it stands."""
+
+    async def compute(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("more", [b"", b"y" * 10])
+def test_work_that_ended_a_moment_ago_is_not_waited_for_again(more: bytes) -> None:
+    seen = bytearray()
+
+    class Noting:
+        def update(self, data: bytes, /) -> None:
+            seen.extend(data)
+
+    async def test() -> None:
+        working = Hashing(AtOnce(2), [Noting()])
+        working.take(b"x" * BATCH_BYTES)
+        await asyncio.sleep(0)  # it has ended; what is called when it has, was not yet
+        if more:
+            working.take(more)
+        await working.settle()
+
+    run(test())
+    assert seen == b"x" * BATCH_BYTES + more
