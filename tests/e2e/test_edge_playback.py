@@ -200,7 +200,8 @@ def test_a_stall_is_told_as_the_page_saw_it(
     page.wait(1.5)
     release()
     report = page.until_ended()
-    assert report.errors == []
+    # hls.js may give up what was held, says so, and asks again.
+    assert [error for error in report.errors if error != "hls.js: aborted fatal=false"] == []
     deadline = time.monotonic() + 60
     while (play := signed.plays(film.id).get(session)) is None or play.startup_ms is None or play.stalled_ms < 1_000:
         assert time.monotonic() < deadline, play and (play.startup_ms, play.stalls, play.stalled_ms)
