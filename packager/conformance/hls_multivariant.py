@@ -16,8 +16,7 @@ _FORBIDDEN_ON_IFRAMES = ("FRAME-RATE", "AUDIO", "SUBTITLES", "CLOSED-CAPTIONS")
 _GROUPS = ("AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS")
 _MOST_FPS = 60
 _FIRST_BPS = 2_000_000
-# Apple recommends no rung below 234 lines; from here down, that one would look the same as this.
-_SMALL_SIDE = 288
+_SMALL_SIDE = 240  # Apple recommends no rung below 234 lines
 _STEREO = 2
 _RANGES = {16: "PQ", 18: "HLG"}
 _DESCRIBES_VIDEO = "public.accessibility.describes-video"

@@ -22,6 +22,13 @@ expect.set_options(timeout=PATIENCE_MS)
 # A page that is left gives its event stream up, and a player that changes its mind its segments: that is no failure.
 _GIVEN_UP = "net::ERR_ABORTED"
 
+_STANDING = (
+    "video && {at: video.currentTime, of: video.duration, ready: video.readyState, paused: video.paused,"
+    " ended: video.ended, seeking: video.seeking, height: video.videoHeight, error: video.error?.message,"
+    " buffered: Array.from({length: video.buffered.length}, (_, n) => [video.buffered.start(n), video.buffered.end(n)])}"
+)
+"""What a player is about, for a failure's message."""
+
 
 @dataclass
 class Opened:
@@ -39,7 +46,7 @@ class Opened:
         page's policy forbids."""
         deadline = time.monotonic() + timeout_s
         while not self.ask(condition):
-            assert time.monotonic() < deadline, f"{condition}; wrong: {self.wrong}"
+            assert time.monotonic() < deadline, f"{condition}; {self.ask(_STANDING)}; wrong: {self.wrong}"
             self.page.wait_for_timeout(50)
 
     def ask(self, expression: str) -> Any:

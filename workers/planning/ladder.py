@@ -23,6 +23,8 @@ def plan_ladder(video: VideoTrack, policy: LadderPolicy) -> Ladder:
     width, height = video.display_size
     top = min(_even_below(min(width, height)), policy.largest_short_side)
     steps = [rule.short_side for rule in policy.rules if rule.short_side <= policy.closest_step * top]
+    if not steps and top > policy.rules[0].short_side:
+        steps = [policy.rules[0].short_side]  # near as it is: players want a choice of two (Apple 9.9)
     sides = [*steps, top]
     rungs = tuple(
         _rung(side, (width, height), frame_rate, policy, is_lowest=number == 0) for number, side in enumerate(sides)

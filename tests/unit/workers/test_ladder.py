@@ -88,3 +88,12 @@ def test_a_square_film_does_not_pay_for_width_that_it_does_not_have() -> None:
 def test_a_gop_lasts_two_seconds_of_the_output_frame_rate(measured: Fraction, rate: Fraction, gop: int) -> None:
     ladder = plan_ladder(a_video_track(frame_rate=measured), POLICY)
     assert (ladder.frame_rate, ladder.gop_frames) == (rate, gop)
+
+
+@pytest.mark.parametrize(
+    ("size", "names"), [((426, 240), ["240p"]), ((480, 270), ["240p", "270p"]), ((270, 480), ["240p", "270p"])]
+)
+def test_whoever_is_larger_than_the_lowest_step_has_a_choice_of_two(size: tuple[int, int], names: list[str]) -> None:
+    width, height = size
+    ladder = plan_ladder(a_video_track(width=width, height=height), POLICY)
+    assert [rung.name for rung in ladder.rungs] == names

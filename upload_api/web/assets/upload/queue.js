@@ -37,7 +37,10 @@ export class Queue {
 
   add(files) {
     for (const file of files) {
-      const sending = new Sending(file, () => this.changed(each));
+      const sending = new Sending(file, {
+        onChange: () => this.changed(each),
+        isTaken: (url) => this.all.some((other) => other !== each && other.sending.upload?.url === url),
+      });
       const each = { sending, row: sendingRow(sending, { onRemove: () => this.remove(each) }) };
       this.all.push(each);
       this.forgetEarlier((kept) => kept.name === file.name && kept.size === file.size);
@@ -102,7 +105,9 @@ export class Queue {
   /** What the event stream says of a video that may be on its way up here. */
   hear(videoId, { state, reason }) {
     const each = this.all.find(({ sending }) => sending.videoId === videoId);
-    if (each && state === "rejected") each.sending.refused(reason);
+    if (!each) return;
+    if (state === "rejected") each.sending.refused(reason);
+    else if (["playable", "ready"].includes(state)) each.sending.plays();
   }
 
   async lookForEarlier() {

@@ -31,7 +31,7 @@ function words(sending) {
     case "offline":
       return say("uploads.offline", { percent: percent(sending.sent / sending.size) });
     case "done":
-      return say("uploads.done", { total });
+      return say(sending.isPlaying ? "uploads.plays" : "uploads.done", { total });
     case "failed":
       return sending.reason;
     default:

@@ -6,10 +6,12 @@ const WINDOW_MS = 6000;
 
 /**
  * States: waiting → running → done | failed, and paused, offline, gone (taken away). `onChange(sending)` after each step.
+ * `isTaken(url)`: whether another line of this page sends to that upload. The same file may be brought twice.
  */
 export class Sending {
-  constructor(file, onChange) {
+  constructor(file, { onChange, isTaken }) {
     this.file = file;
+    this.isTaken = isTaken;
     this.name = file.name;
     this.size = file.size;
     this.onChange = onChange;
@@ -19,6 +21,7 @@ export class Sending {
     this.reason = null;
     this.hiccup = false;
     this.isRefused = false; // by what the server saw in it: another try would end the same way
+    this.isPlaying = false;
     this.videoId = null;
     this.samples = [];
   }
@@ -41,7 +44,7 @@ export class Sending {
     if (this.size === 0) return this.refused(say("refused.empty"));
     if (!this.upload) {
       this.upload = this.prepare();
-      const earlier = await this.upload.findPreviousUploads();
+      const earlier = (await this.upload.findPreviousUploads()).filter(({ uploadUrl }) => !this.isTaken(uploadUrl));
       if (earlier.length) this.upload.resumeFromPreviousUpload(earlier.at(-1));
     }
     if (this.state === "running") this.upload.start();
@@ -115,6 +118,12 @@ export class Sending {
     if (this.state !== "done") this.upload?.abort();
     this.isRefused = true;
     this.become("failed", reason);
+  }
+
+  /** What was sent can be watched. */
+  plays() {
+    this.isPlaying = true;
+    this.onChange(this);
   }
 
   pause() {

@@ -41,7 +41,8 @@ export class DashEngine {
     if (height) {
       player.on(events.STREAM_INITIALIZED, () => {
         const rung = this.qualities().all.find((each) => each.height === height);
-        if (rung) this.chooseQuality(rung.id);
+        // Nothing is there yet that could be replaced, and what replaces it would meet the first segments on their way.
+        if (rung) this.chooseQuality(rung.id, { replace: false });
       });
     }
     player.on(events.ERROR, (event) => this.broke(event.error));
@@ -72,10 +73,10 @@ export class DashEngine {
     };
   }
 
-  chooseQuality(id) {
+  chooseQuality(id, { replace = true } = {}) {
     this.auto = id === "auto";
     this.player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: this.auto } } } });
-    if (!this.auto) this.player.setRepresentationForTypeById("video", id, true);
+    if (!this.auto) this.player.setRepresentationForTypeById("video", id, replace);
     this.onTracks();
   }
 
