@@ -34,7 +34,7 @@ from storage.grants import Visibility
 from storage.ids import AssetId, VideoId
 from storage.jobs import PublishedName
 from storage.keys import hash12, versioned_name
-from tests.services import free_ports
+from tests.services import free_ports, stop
 
 VIDEO = VideoId("0pen00000000000")
 SIGNED = VideoId("s1gned000000000")
@@ -174,12 +174,7 @@ def running(argv: list[str], env: dict[str, str], url: str, log: Path) -> Iterat
             _wait_until_answering(url, process, log)
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, patience_s=20)
 
 
 def _wait_until_answering(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

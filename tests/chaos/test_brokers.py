@@ -26,7 +26,7 @@ from storage.jobs import JobState, Lane
 from storage.keys import source_key
 from storage.lifecycle import VideoState
 from tests.rabbitmq import rabbitmq
-from tests.services import valkey
+from tests.services import stop, valkey
 from tests.workshop import an_uploaded_video
 from workers.audit import audit
 from workers.celery import CeleryBell, create_celery
@@ -69,12 +69,7 @@ class Queue:
             assert process.poll() is None, self.log()
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, patience_s=30)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S

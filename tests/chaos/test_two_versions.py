@@ -27,6 +27,7 @@ from storage.media.ladder import RECIPE
 from tests.chaos.report import begun
 from tests.chaos.weather import make_film
 from tests.chaos.worker import BEFORE
+from tests.services import stop
 from tests.workshop import an_upload_of
 from workers.audit import audit
 
@@ -71,12 +72,7 @@ class Queue:
         try:
             yield process.pid
         finally:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process, patience_s=60)
 
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.stack import free_port
+from tests.services import stop
 
 PREFERENCES = {
     "media.autoplay.default": 0,
@@ -102,12 +103,7 @@ def running_firefox(program: str, profile: Path) -> Iterator[Firefox]:
         with _connected(port, process) as connection:
             yield Firefox(connection)
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, patience_s=20)
 
 
 def _connected(port: int, process: subprocess.Popen[bytes], timeout_s: float = 90) -> socket.socket:

@@ -406,7 +406,9 @@ def test_what_aes_128_hides_is_measured_with_its_key() -> None:
     assert "cmaf-continuous" in {rule.id for rule, _ in examined(files).not_applicable}
 
 
-@pytest.mark.parametrize(("size", "enough"), [("426x240", True), ("240x426", True), ("480x270", False), ("270x480", False)])
+@pytest.mark.parametrize(
+    ("size", "enough"), [("426x240", True), ("240x426", True), ("480x270", False), ("270x480", False)]
+)
 def test_one_variant_is_enough_of_pictures_too_small_for_a_second(size: str, enough: bool) -> None:
     files = published()
     both(without_media("low"), sub(MASTER, r"RESOLUTION=\d+x\d+", f"RESOLUTION={size}", count=9))(files)
