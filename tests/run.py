@@ -58,8 +58,8 @@ SUITES = (
         name="lint",
         budget_s=15,
         commands=(
-            _module("ruff", "check", "--quiet", *SOURCES),
-            _module("ruff", "format", "--check", "--quiet", *SOURCES),
+            _module("ruff", "check", *SOURCES),
+            _module("ruff", "format", "--check", *SOURCES),  # names what it would change
         ),
     ),
     Suite(name="types", budget_s=90, commands=(_module("mypy"),)),
