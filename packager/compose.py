@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from packager.dash.mpd import render_mpd
@@ -53,16 +53,21 @@ def compose_more(
 def _files(
     presentation: Presentation, published_at: datetime, lines: Mapping[str, RenditionLines]
 ) -> Iterator[ManifestFile]:
-    yield from _media_playlists(presentation, lines)
+    playlists = [
+        # What grows is listed by its one name, because players ask for that again and again.
+        replace(playlist, listed_by_version=presentation.complete)
+        for playlist in (*_media_playlists(presentation, lines), *_image_playlists(presentation))
+    ]
+    yield from playlists
     timescales = {rendition.name: rendition.timescale for rendition in presentation.renditions}
     rates = {name: rates_of(lines[name], timescale) for name, timescale in timescales.items()}
     if presentation.storyboard is not None:
         text = render_storyboard(presentation.storyboard, duration=presentation.duration)
         yield _file(STORYBOARD_NAME, text.encode())
-        images = image_playlist(presentation.storyboard, duration=presentation.duration)
-        yield _file(IMAGE_PLAYLIST_NAME, images.render().encode())
     iframe_rates = {video.name: iframe_rates_of(lines[video.name], video.timescale) for video in presentation.video}
-    multivariant = multivariant_playlist(presentation, rates=rates, iframe_rates=iframe_rates)
+    multivariant = multivariant_playlist(presentation, rates=rates, iframe_rates=iframe_rates).pointing_at(
+        {playlist.name: playlist.versioned_name for playlist in playlists if playlist.listed_by_version}
+    )
     yield _file(MULTIVARIANT_NAME, multivariant.render().encode())
     if presentation.protection is not None and presentation.protection.encryption is Encryption.AES128:
         return  # whole segments under AES-128 are something that DASH does not know
@@ -108,6 +113,12 @@ def _media_playlists(presentation: Presentation, lines: Mapping[str, RenditionLi
                 key_inits=video.key_inits,
             )
         yield _file(f"{video.name}/iframes.m3u8", iframes.render().encode())
+
+
+def _image_playlists(presentation: Presentation) -> Iterator[ManifestFile]:
+    if presentation.storyboard is not None:
+        images = image_playlist(presentation.storyboard, duration=presentation.duration)
+        yield _file(IMAGE_PLAYLIST_NAME, images.render().encode())
 
 
 def _of_lines(

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from packager.encryption import Protection
 from storage.jobs import Segment
+from storage.keys import hash12, versioned_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,8 +114,15 @@ class Presentation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFile:
-    """A rendered manifest under its public name (``master.m3u8``, ``720p/media.m3u8``, ``manifest.mpd`` …)."""
+    """A rendered manifest under its public name (``master.m3u8``, ``720p/media.m3u8``, ``manifest.mpd`` …).
+    ``listed_by_version``: others name it by its `versioned_name`, so that is to be public too."""
 
     name: str
     content_type: str
     body: bytes
+    listed_by_version: bool = False
+
+    @property
+    def versioned_name(self) -> str:
+        """The name that no other body has. It is stored under this one."""
+        return versioned_name(self.name, hash12(self.body))

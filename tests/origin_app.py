@@ -53,7 +53,13 @@ class PublishedInFile:
         if name not in names:
             return ASSET, None
         key, size = names[name]
-        return ASSET, PublishedName(name=name, key=key, content_type=content_type_of(name), size_bytes=size)
+        return ASSET, PublishedName(
+            name=name,
+            key=key,
+            content_type=content_type_of(name),
+            size_bytes=size,
+            immutable=key == f"{ASSET}/{name}",
+        )
 
     def visibility(self, video: VideoId) -> Visibility:
         return Visibility.SIGNED if video == SIGNED else Visibility.PUBLIC
@@ -99,12 +105,17 @@ class Published:
         key = f"{ASSET}/{versioned_name(name, hash12(body))}"
         LocalBlobs(self.objects).put(key, body)
         names = json.loads(self.names.read_text()) if self.names.exists() else {}
-        self._write({**names, name: (key, len(body))})
+        # A finished film's playlists are public under both.
+        self._write({**names, name: (key, len(body)), key.removeprefix(f"{ASSET}/"): (key, len(body))})
         return key
 
     def store_segment(self, body: bytes, number: int) -> str:
         """Store a segment; its path below ``/v/{id}/``."""
-        path = f"1080p/{number}-{hash12(body)}.m4s"
+        return self.store(f"1080p/{number}.m4s", body)
+
+    def store(self, name: str, body: bytes) -> str:
+        """Store what never changes; its path below ``/v/{id}/``: ``name`` with a digest."""
+        path = versioned_name(name, hash12(body))
         LocalBlobs(self.objects).put(f"{ASSET}/{path}", body)
         return path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -56,6 +57,7 @@ Over the edge
 To the edge
 """
 
+_VERSION = re.compile(r"-[0-9a-f]{12}\.m3u8")
 _STEREO, _SURROUND = b"\x11\x90", b"\x11\xb0"  # AAC-LC at 48 kHz, as its decoder's configuration says
 
 Files = dict[str, bytes]
@@ -220,6 +222,8 @@ def _published(
         files[tile] = b"\xff\xd8 a picture"
     for file in compose(presentation, published_at=PUBLISHED_AT):
         files[file.name] = file.body
+        if file.listed_by_version:
+            files[file.versioned_name] = file.body
     return tuple(files.items())
 
 
@@ -248,6 +252,12 @@ def published(
     """The files of a film of 10.4 s: two rungs of one size, two languages, a storyboard; encrypted with `content_keys`.
     ``everything``: a description of the pictures, surround sound, subtitles and closed captions too."""
     return dict(_published(gop_frames, everything, complete, encryption, systems))
+
+
+def without_versions(files: Files) -> Files:
+    """``files`` with playlists listed by names that do not follow from their text, so that the text may be changed."""
+    plain = {name: body for name, body in files.items() if not _VERSION.search(name)}
+    return plain | {"master.m3u8": _VERSION.sub(".m3u8", files["master.m3u8"].decode()).encode()}
 
 
 def named(files: Files, rendition: str, start: str) -> str:

@@ -264,7 +264,7 @@ def _files(
             url=media.url(each.name) if each.name in video.published else None,
         )
         for each in asset.names
-        if "/" not in each.name
+        if "/" not in each.name and not each.immutable  # a version is the same file once more
     ]
     return source + encoded + sprites + public
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import TypeVar
 
 from packager.bit_rates import NOTHING, BitRates, measure_iframes, measure_renditions
 from packager.encryption import Protection
@@ -180,6 +181,24 @@ class MultivariantPlaylist:
 
     def render(self) -> str:
         return render_playlist(self.tags())
+
+    def pointing_at(self, names: Mapping[str, str]) -> MultivariantPlaylist:
+        """The same with playlists under other ``names``, by their usual ones; those that are not in there keep theirs."""
+        return replace(
+            self,
+            audio=tuple(_renamed(medium, names) for medium in self.audio),
+            subtitles=tuple(_renamed(medium, names) for medium in self.subtitles),
+            variants=tuple(_renamed(variant, names) for variant in self.variants),
+            iframe_variants=tuple(_renamed(variant, names) for variant in self.iframe_variants),
+            images=_renamed(self.images, names) if self.images is not None else None,
+        )
+
+
+_Pointing = TypeVar("_Pointing", AudioMedia, SubtitlesMedia, Variant, IFrameVariant, ImageVariant)
+
+
+def _renamed(tag: _Pointing, names: Mapping[str, str]) -> _Pointing:
+    return replace(tag, uri=names.get(tag.uri, tag.uri))
 
 
 def multivariant_playlist(

@@ -8,8 +8,9 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ from infra.edge.render import render_edge
 from storage.catalogue import Event
 from storage.grants import KeyRing, PlaybackGrant, sign_grant
 from storage.ids import DEFAULT_TENANT, TenantId
-from tests.origin_app import SIGNED, VIDEO, Origin, Published, running, running_origin
+from tests.origin_app import ASSET, SIGNED, VIDEO, Origin, Published, running, running_origin
 from tests.services import free_ports
 
 pytestmark = [
@@ -60,6 +61,27 @@ class Tiers:
         self.origin = None
 
 
+@contextmanager
+def running_nginx(folder: Path, upstream_port: int, origin_port: int, **settings: str) -> Iterator[str]:
+    """An edge before what listens at ``upstream_port``; its address."""
+    (port,) = free_ports(1)
+    state = folder / "edge"
+    state.mkdir()
+    values = {
+        "STATE": str(state),
+        "WORKERS": "1",
+        "LISTEN": f"127.0.0.1:{port}",
+        "UPSTREAM": f"127.0.0.1:{upstream_port}",
+        "ORIGIN": f"127.0.0.1:{origin_port}",
+        "EDGE_SECRET": EDGE_SECRET,
+        **settings,
+    }
+    (folder / "edge.conf").write_text(render_edge("nginx", values))
+    argv = ["nginx", "-e", str(state / "error.log"), "-c", str(folder / "edge.conf")]
+    with running(argv, {}, f"http://127.0.0.1:{port}/healthz", folder / "nginx.log"):
+        yield f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="module")
 def module_stack() -> Iterator[ExitStack]:
     with ExitStack() as stack:
@@ -70,7 +92,7 @@ def module_stack() -> Iterator[ExitStack]:
 def standing_tiers(module_stack: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Tiers:
     """nginx in front of Varnish in front of where an origin will be."""
     folder = tmp_path_factory.mktemp("tiers")
-    origin_port, regional_port, edge_port = free_ports(3)
+    origin_port, regional_port = free_ports(2)
     published = Published(folder)
     published.publish("master.m3u8", MULTIVARIANT)
     vcl = folder / "regional.vcl"
@@ -79,21 +101,7 @@ def standing_tiers(module_stack: ExitStack, tmp_path_factory: pytest.TempPathFac
     argv += ["-n", str(folder / "varnish"), "-a", f"127.0.0.1:{regional_port}"]
     regional_url = f"http://127.0.0.1:{regional_port}"
     module_stack.enter_context(running(argv, {}, f"{regional_url}/", folder / "varnish.log"))
-    state = folder / "edge"
-    state.mkdir()
-    conf = folder / "edge.conf"
-    values = {
-        "STATE": str(state),
-        "WORKERS": "1",
-        "LISTEN": f"127.0.0.1:{edge_port}",
-        "UPSTREAM": f"127.0.0.1:{regional_port}",
-        "ORIGIN": f"127.0.0.1:{origin_port}",
-        "EDGE_SECRET": EDGE_SECRET,
-    }
-    conf.write_text(render_edge("nginx", values))
-    edge_url = f"http://127.0.0.1:{edge_port}"
-    argv = ["nginx", "-e", str(state / "error.log"), "-c", str(conf)]
-    module_stack.enter_context(running(argv, {}, f"{edge_url}/healthz", folder / "nginx.log"))
+    edge_url = module_stack.enter_context(running_nginx(folder, regional_port, origin_port))
     return Tiers(
         published=published,
         origin_port=origin_port,
@@ -217,6 +225,21 @@ def test_what_was_fetched_plays_on_while_the_origin_is_down(tiers: Tiers) -> Non
     for url, fresh in zip(urls, before, strict=True):
         stale = httpx.get(url, timeout=20)
         assert (stale.status_code, stale.content) == (200, fresh.content), url
+
+
+def test_nothing_stays_longer_in_nginx_than_its_setting_says(tiers: Tiers, tmp_path: Path) -> None:
+    """Nothing can be purged there, and the origin says of all of these that they are good for a year."""
+    published = tiers.published
+    names = [published.store(name, b"for good") for name in ("720p/0.m4s", "storyboard/0.jpg", "text-en/whole.vtt")]
+    playlist = published.publish("720p/media.m3u8", b"#EXTM3U\n#EXT-X-ENDLIST\n")
+    names.append(playlist.removeprefix(f"{ASSET}/"))
+    with running_nginx(tmp_path, tiers.origin_port, tiers.origin_port, MEDIA_LIFETIME="3s") as edge:
+        urls = [f"{edge}/v/{VIDEO}/{name}" for name in names]
+        for url in urls:
+            assert httpx.get(url).headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert [httpx.get(url).headers["x-cache"] for url in urls] == ["HIT"] * 4
+        time.sleep(3.5)
+        assert "HIT" not in [httpx.get(url).headers["x-cache"] for url in urls]
 
 
 class Told:

@@ -16,7 +16,7 @@ from storage.content_types import content_type_of
 from storage.crashpoints import CrashPoint, crashpoint
 from storage.ids import AssetId
 from storage.jobs import Published, PublishedName
-from storage.keys import asset_key, hash12, init_name, rendition_key, versioned_name
+from storage.keys import asset_key, hash12, init_name, rendition_key
 from storage.media.encryption import Encryption, KeyFacts
 from workers.planning.publication import EPOCH, PublicationPolicy, is_final, plan_publication
 from workers.steps.context import StepContext
@@ -36,9 +36,10 @@ def publish(ctx: StepContext) -> Published:
     for file, name in zip(files, names, strict=True):
         ctx.blobs.put(name.key, file.body, content_type=file.content_type)
         crashpoint(CrashPoint.OBJECT_STORED, ctx.job.kind)
+    versions = tuple(_version(file, name) for file, name in zip(files, names, strict=True) if file.listed_by_version)
     return Published(
         revision=ctx.asset.revision,
-        names=(*inits, *names),
+        names=(*inits, *versions, *names),
         playable=True,
         final=is_final(ctx.asset, presentation),
     )
@@ -68,10 +69,15 @@ def published_name(asset: AssetId, file: ManifestFile) -> PublishedName:
     """Where ``file`` is stored: under its content's digest, so that a reader of the old version keeps it whole."""
     return PublishedName(
         name=file.name,
-        key=asset_key(asset, versioned_name(file.name, hash12(file.body))),
+        key=asset_key(asset, file.versioned_name),
         content_type=file.content_type,
         size_bytes=len(file.body),
     )
+
+
+def _version(file: ManifestFile, published: PublishedName) -> PublishedName:
+    """The same object under the name that never means another: caches may keep that for good."""
+    return replace(published, name=file.versioned_name, immutable=True)
 
 
 def _keys(ctx: StepContext) -> tuple[KeyFacts, ...]:

@@ -14,7 +14,9 @@ from packager.compose import compose
 from tests.presentations import AVAILABLE_FROM, a_presentation
 from tests.unit.origin.conftest import VIDEO, World
 
-FILES = {file.name: file.body for file in compose(a_presentation(complete=True), published_at=AVAILABLE_FROM)}
+COMPOSED = compose(a_presentation(complete=True), published_at=AVAILABLE_FROM)
+FILES = {file.name: file.body for file in COMPOSED}
+LISTED = {file.name: file.versioned_name for file in COMPOSED}
 MULTIVARIANT = FILES["master.m3u8"]
 MPD = "{urn:mpeg:dash:schema:mpd:2011}"
 
@@ -121,9 +123,11 @@ def test_every_edge_has_all_variants_and_groups_of_its_own() -> None:
     assert 'SERVER-URI="/steering.json",PATHWAY-ID="a"' in text
     for edge in edges:
         group = [media for media in playlist.media if media.group_id == f"audio-{edge.name}"]
-        assert [media.uri for media in group] == [f"{edge.folder}/audio-en/media.m3u8"]
+        assert [media.uri for media in group] == [f"{edge.folder}/{LISTED['audio-en/media.m3u8']}"]
         own = [variant for variant in playlist.playlists if variant.stream_info.pathway_id == edge.name]
-        assert [variant.uri for variant in own] == [f"{edge.folder}/{each}/media.m3u8" for each in ("360p", "1080p")]
+        assert [variant.uri for variant in own] == [
+            f"{edge.folder}/{LISTED[f'{each}/media.m3u8']}" for each in ("360p", "1080p")
+        ]
         assert {variant.stream_info.audio for variant in own} == {f"audio-{edge.name}"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 
 from packager.compose import compose
@@ -17,11 +18,31 @@ def test_what_players_open_comes_last() -> None:
         "audio-en/media.m3u8",
         "360p/iframes.m3u8",
         "1080p/iframes.m3u8",
-        "storyboard.vtt",
         "storyboard.m3u8",
+        "storyboard.vtt",
         "master.m3u8",
         "manifest.mpd",
     ]
+
+
+def test_a_finished_film_is_listed_by_names_that_no_other_text_has() -> None:
+    files = compose(a_presentation(), published_at=PUBLISHED_AT)
+    (master,) = [file.body.decode() for file in files if file.name == "master.m3u8"]
+    playlists = [file for file in files if file.name.endswith(".m3u8") and file.name != "master.m3u8"]
+    assert len(playlists) == 6
+    for playlist in playlists:
+        assert playlist.listed_by_version
+        stem = playlist.name.removesuffix(".m3u8")
+        assert playlist.versioned_name == f"{stem}-{hashlib.sha256(playlist.body).hexdigest()[:12]}.m3u8"
+        assert playlist.versioned_name in master
+        assert playlist.name not in master
+
+
+def test_a_film_that_grows_is_listed_by_names_that_players_ask_for_again() -> None:
+    files = compose(a_presentation(complete=False), published_at=PUBLISHED_AT)
+    (master,) = [file.body.decode() for file in files if file.name == "master.m3u8"]
+    assert "\n360p/media.m3u8\n" in master
+    assert not any(file.listed_by_version for file in files)
 
 
 def test_every_manifest_has_its_media_type() -> None:

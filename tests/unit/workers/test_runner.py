@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import m3u8
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from storage.blobs.memory import MemoryBlobs
 from storage.catalogue import Catalogue, Committed
 from storage.catalogue.sql import SqlCatalogue
 from storage.errors import CatalogueUnavailable, StaleLease, ToolCrashed, UnsupportedSource
@@ -101,6 +103,22 @@ def test_all_jobs_of_a_video_end_in_a_ready_one(tmp_path: Path, catalogue: SqlCa
     seen = catalogue.video(video)
     assert seen.state is VideoState.READY
     assert {"master.m3u8", "manifest.mpd", "poster.jpg", "storyboard.vtt", "720p/media.m3u8"} <= seen.published
+
+
+def test_a_finished_film_lists_playlists_that_caches_may_keep_for_good(tmp_path: Path, catalogue: SqlCatalogue) -> None:
+    video = an_uploaded_video(catalogue)
+    blobs = MemoryBlobs()
+    work_off(a_workshop(tmp_path, catalogue=catalogue, blobs=blobs))
+    public = {name.name: name for name in catalogue.asset(catalogue.video(video).asset).names}
+    master = m3u8.loads(blobs.get(public["master.m3u8"].key).decode())
+    listed = [one.uri for one in (*master.playlists, *master.media, *master.iframe_playlists)]
+    assert "720p/media" in {uri.partition("-")[0] for uri in listed}
+    for uri in listed:
+        assert public[uri].immutable
+        # Players that began while the film grew go on asking for the name without a version.
+        folder, _, file = uri.partition("/")
+        assert public[f"{folder}/{file.partition('-')[0]}.m3u8"].key == public[uri].key
+        assert not public[f"{folder}/{file.partition('-')[0]}.m3u8"].immutable
 
 
 def test_every_job_gets_an_empty_scratch_folder_that_is_gone_afterwards(
