@@ -8,7 +8,10 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import Task, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
 from infra.settings import Configured, LogLevel, Settings
 from infra.telemetry import configure_logging
@@ -46,6 +49,17 @@ def tell(error: FishladderError) -> None:
     note(error.sentence, style="red")
     if isinstance(error, ToolFailed) and error.stderr_tail:
         note(error.stderr_tail, style="dim")
+
+
+class Speed(TransferSpeedColumn):
+    """Bytes a second. A transfer that was over before its speed could be measured has its mean; before there is any,
+    nothing is said."""
+
+    def render(self, task: Task) -> Text:
+        if task.finished_speed or task.speed:
+            return super().render(task)
+        took = task.finished_time
+        return Text(f"{decimal(int(task.completed / took))}/s" if took else "", style="progress.data.speed")
 
 
 def print_json(value: Any) -> None:

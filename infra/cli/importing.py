@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from infra.cli.api import Api, Key
-from infra.cli.console import DONE, FAILED, REFUSED, err, examples, exit_code, note, print_json, say, settings
+from infra.cli.console import DONE, FAILED, REFUSED, Speed, err, examples, exit_code, note, print_json, say, settings
 from infra.cli.sending import Sendable, UrlFiles, local_file, send
 from infra.cli.uploads import Priority
 from storage.blobs.s3 import S3Settings
@@ -234,7 +234,7 @@ def _progress() -> Progress:
         TextColumn("{task.fields[name]}", style="bold", markup=False),
         BarColumn(),
         DownloadColumn(),
-        TransferSpeedColumn(),
+        Speed(),
         console=err,
     )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn
 
 from infra.cli.api import Api, Key
-from infra.cli.console import DONE, FAILED, REFUSED, err, examples, note, print_json, say, settings, tell
+from infra.cli.console import DONE, FAILED, REFUSED, Speed, err, examples, note, print_json, say, settings, tell
 from infra.cli.sending import local_file, send
 from storage.errors import FishladderError, InvalidRequest
 from storage.lifecycle import SETTLED, VideoState
@@ -130,7 +130,7 @@ def addresses(video: dict[str, Any]) -> str:
 
 
 def _progress(*, of_bytes: bool = True) -> Progress:
-    columns = (DownloadColumn(), TransferSpeedColumn()) if of_bytes else (TaskProgressColumn(),)
+    columns = (DownloadColumn(), Speed()) if of_bytes else (TaskProgressColumn(),)
     return Progress(
         TextColumn("{task.description}"),
         TextColumn("{task.fields[name]}", style="bold", markup=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 import typer
+from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from infra.cli import app as cli
 from infra.cli.api import Api, problem
-from infra.cli.console import FAILED, REFUSED, exit_code
+from infra.cli.console import FAILED, REFUSED, Speed, exit_code
 from infra.cli.sending import UrlFiles, fingerprint
 from infra.cli.uploads import addresses, follow
 from storage import errors
@@ -163,6 +166,17 @@ def test_the_api_asks_what_it_is_told_to() -> None:
         assert api.post("/api/v1/videos/v/retry") == {"id": "v"}
         assert api.delete("/api/v1/videos/v") is None
     assert asked == ["GET /api/v1/videos?limit=2", "POST /api/v1/videos/v/retry", "DELETE /api/v1/videos/v"]
+
+
+def test_an_upload_that_was_over_at_once_has_a_speed() -> None:
+    seconds = iter(range(100))
+    with Progress(Speed(), console=Console(file=io.StringIO()), get_time=lambda: next(seconds) / 10) as progress:
+        progress.add_task("Uploading", total=1000)
+        [sent] = progress.tasks
+        assert str(Speed().render(sent)) == ""
+        progress.update(sent.id, completed=1000)
+        assert sent.finished_time
+        assert str(Speed().render(sent)).endswith("kB/s")
 
 
 def test_upload_urls_are_kept_per_server_for_their_owner_only(tmp_path: Path) -> None:
