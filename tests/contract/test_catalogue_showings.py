@@ -12,7 +12,7 @@ from storage.ids import VideoId
 from storage.jobs import JobKind
 from storage.showing import Chapter, Showing
 from tests.builders import a_new_job, a_new_upload, a_published_name, a_thumbnailed, an_encoded
-from tests.journeys import a_playable_video, an_encoding_video, an_uploaded_video, do
+from tests.journeys import a_playable_video, a_ready_video, an_encoding_video, an_uploaded_video, do
 
 
 def test_a_showing_is_what_was_last_said_and_all_defaults_before(catalogue: SqlCatalogue) -> None:
@@ -43,6 +43,15 @@ def test_a_chosen_poster_stays_when_thumbnails_are_made_again(catalogue: SqlCata
     catalogue.add_job(video, a_new_job(JobKind.THUMBNAILS))
     do(catalogue, JobKind.THUMBNAILS, a_thumbnailed())
     assert catalogue.published(video, "poster.jpg")[1] == ours
+
+
+def test_what_is_ready_without_a_poster_may_be_given_one(catalogue: SqlCatalogue) -> None:
+    video = a_ready_video(catalogue)  # without thumbnails, as sound alone
+    assert "poster.jpg" not in catalogue.video(video).published
+    first, second = (a_published_name("poster.jpg", f"a-0/poster-00{n}.jpg") for n in "ab")
+    for ours in (first, second):
+        catalogue.choose_poster(video, ours)
+        assert catalogue.published(video, "poster.jpg")[1] == ours
 
 
 def test_runs_of_stored_segments_have_their_holes_sizes_and_rates(catalogue: SqlCatalogue) -> None:

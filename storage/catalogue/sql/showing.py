@@ -57,12 +57,20 @@ class SqlShowing:
             row = locked_video(tx, video)
             is_poster = sa.and_(names.c.asset_id == row.asset_id, names.c.name == poster.name)
             old = tx.first(sa.select(names.c.key).where(is_poster))
-            if row.state not in (VideoState.PLAYABLE, VideoState.READY) or old is None:
+            # Sound alone never has one that was made; until all is done nobody knows that none will come.
+            if row.state != VideoState.READY and (row.state != VideoState.PLAYABLE or old is None):
                 raise IllegalTransition("A poster can be chosen once the video plays and has one.", video_id=video)
-            values = {"key": poster.key, "size_bytes": poster.size_bytes, "content_type": poster.content_type}
-            tx.execute(sa.update(names).where(is_poster).values(made_by=CHOSEN, **values))
+            values = {
+                "key": poster.key,
+                "size_bytes": poster.size_bytes,
+                "content_type": poster.content_type,
+                "immutable": poster.immutable,
+                "made_by": CHOSEN,
+            }
+            insert = tx.insert(names).values(asset_id=row.asset_id, name=poster.name, **values)
+            tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values))
             tx.execute(sa.update(videos).where(videos.c.id == video).values(updated_at_ms=tx.now))
-            if old.key != poster.key:
+            if old is not None and old.key != poster.key:
                 doom_superseded(tx, {old.key})
             tx.announce(row, "showing", {})
 
