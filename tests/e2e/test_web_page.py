@@ -1,5 +1,5 @@
 """The web app in Debian's browsers: files become streams and play, by mouse and by keys, and nothing breaks the strict
-policy. The longer walks are in ``test_web_journeys.py``."""
+policy. The longer walks are in ``journeys/``."""
 
 from __future__ import annotations
 

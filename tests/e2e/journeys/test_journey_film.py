@@ -12,17 +12,17 @@ import pytest
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.journeys.walking import CAPTIONS, CHAPTERS, SCHEMES, SOON_MS, keep, slow_link
+from tests.e2e.journeys.walking import CAPTIONS, CHAPTERS, SCHEMES, SOON_MS, keep, screens, slow_link
 from tests.e2e.published import until_settled, until_state, video_facts
 from tests.e2e.stack import RunningStack
-from tests.e2e.web import SCREENS, Opened, opened, serious_findings
+from tests.e2e.web import Opened, opened, serious_findings
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1800)]
 
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", screens("phone"))
 def test_from_an_empty_library_to_a_film_that_is_shared(
     house: RunningStack, reel: Path, browser: Browser, node_modules: Path, screen: str, tmp_path: Path
 ) -> None:
@@ -103,10 +103,16 @@ def changes_what_it_says(it: Opened, screen: str) -> None:
     page.click("#poster-save")
     expect(page.locator("#poster-dialog")).to_be_hidden(timeout=SOON_MS)
     expect(page.locator("#poster-now")).not_to_have_attribute("src", str(before), timeout=SOON_MS)
-    page.fill("#captions-language", "en")
-    page.set_input_files("#captions-file", {"name": "en.vtt", "mimeType": "text/vtt", "buffer": CAPTIONS.encode()})
-    page.get_by_role("button", name="Add captions").click()
-    expect(page.locator("#captions-list")).to_contain_text("English", timeout=SOON_MS)
+    for track, language in {"en": "English", "de": "German"}.items():
+        page.fill("#captions-language", track)
+        file = {"name": f"{track}.vtt", "mimeType": "text/vtt", "buffer": CAPTIONS.encode()}
+        page.set_input_files("#captions-file", file)
+        page.get_by_role("button", name="Add captions").click()
+        expect(page.locator("#captions-list")).to_contain_text(language, timeout=SOON_MS)
+    page.get_by_role("button", name="Remove: de").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.locator("#captions-list")).not_to_contain_text("German", timeout=SOON_MS)
+    expect(page.locator("#captions-list")).to_contain_text("English")
     page.click("#title-edit")
     page.get_by_label("Title", exact=True).fill("Big Buck Bunny wakes up")
     page.keyboard.press("Enter")

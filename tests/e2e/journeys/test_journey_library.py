@@ -16,6 +16,7 @@ from tests.e2e.journeys.walking import (
     asleep,
     keep,
     make_short_film,
+    screens,
     until_up,
     workers_at_rest,
 )
@@ -26,7 +27,7 @@ from tests.e2e.web import SCREENS, opened
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", screens("laptop"))
 def test_videos_are_found_stopped_made_again_and_deleted(
     house: RunningStack, browser: Browser, ffmpeg: Path, node_modules: Path, tmp_path: Path, screen: str
 ) -> None:

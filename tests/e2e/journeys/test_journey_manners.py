@@ -150,6 +150,11 @@ def test_every_state_is_there_for_everybody(
             assert serious_findings(it.page, axe) == [], state
             too_wide = it.page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
             assert too_wide <= 0, (state, too_wide)
+        for path in ("/", f"/videos/{videos.ready}", f"/videos/{videos.refused}", f"/watch/{videos.ready}"):
+            it.page.set_viewport_size({"width": 320, "height": 640})  # what WCAG's «Reflow» asks for
+            it.go(path)
+            it.page.locator(".card img, #state:not(:empty), .controls:not([hidden])").first.wait_for(timeout=SOON_MS)
+            assert it.page.evaluate("() => document.documentElement.scrollWidth") <= 320, path
 
 
 def test_nothing_moves_for_who_asked_for_that(

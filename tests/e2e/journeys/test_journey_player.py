@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Route, expect
 
 from tests.e2e.firefox import find_firefox, running_firefox
-from tests.e2e.journeys.walking import SCHEMES, SOON_MS, FinishedFilm, keep, keep_picture
+from tests.e2e.journeys.walking import SCHEMES, SOON_MS, FinishedFilm, keep, keep_picture, screens
+from tests.e2e.published import until_settled
 from tests.e2e.stack import RunningStack
 from tests.e2e.web import SCREENS, Opened, opened
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("screen", screens("laptop"))
 def test_everything_in_the_menu_and_under_the_film_does_what_it_says(
     house: RunningStack, finished: FinishedFilm, browser: Browser, node_modules: Path, screen: str
 ) -> None:
@@ -92,6 +96,55 @@ def scrubs(it: Opened) -> None:
     expect(it.page.locator(".peek b")).to_contain_text("By the brook")
     it.page.mouse.up()
     it.until("video.currentTime > 8 && video.currentTime < 13")
+
+
+@pytest.mark.e2e
+def test_controls_go_when_a_film_plays_unless_somebody_goes_by_keys(
+    house: RunningStack, finished: FinishedFilm, browser: Browser, node_modules: Path
+) -> None:
+    video = finished.there()
+    with opened(browser, house.api) as it:
+        it.go(f"/watch/{video}")
+        it.until("video && video.readyState >= 2")
+        it.page.mouse.move(200, 300)
+        it.page.locator(".keys").get_by_role("button", name="Play").click()
+        it.page.mouse.move(600, 300)
+        controls = it.page.locator(".controls")
+        expect(controls).to_have_css("opacity", "0", timeout=SOON_MS)  # though what was clicked has the focus
+        it.page.keyboard.press("Tab")
+        expect(controls).to_have_css("opacity", "1", timeout=SOON_MS)
+        expect(it.page.locator(".stage.idle.plays")).to_be_attached(timeout=SOON_MS)
+        expect(controls).to_have_css("opacity", "1")
+        assert it.wrong == []
+
+
+def test_sound_alone_has_a_length_a_picture_and_controls(
+    house: RunningStack, browser: Browser, ffmpeg: Path, node_modules: Path, tmp_path: Path
+) -> None:
+    sound = tmp_path / "sound.m4a"
+    argv = ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "sine=frequency=330:duration=9.5", "-c:a", "aac"]
+    subprocess.run([str(ffmpeg), *argv, str(sound)], check=True)
+    picture = io.BytesIO()
+    Image.new("RGB", (640, 360), "#ea6546").save(picture, "JPEG")
+    video = house.upload(sound, title="Sound alone")
+    assert until_settled(house.api, video)["state"] == "ready"
+    with opened(browser, house.api) as it:
+        page = it.page
+        it.go("/")
+        expect(page.locator(f"[data-video='{video}'] .time")).to_have_text("0:09", timeout=SOON_MS)
+        it.go(f"/videos/{video}")
+        it.play()
+        it.until("video.currentTime > 0.5")
+        expect(page.locator(".stage.sound .heard svg")).to_be_visible()
+        page.get_by_role("button", name="Choose a picture").click()
+        file = {"name": "cover.jpg", "mimeType": "image/jpeg", "buffer": picture.getvalue()}
+        page.set_input_files("#poster-file", file)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator("#poster-now")).to_be_visible(timeout=SOON_MS)
+        it.go(f"/watch/{video}")
+        expect(page.locator("#video[poster]")).to_be_attached(timeout=SOON_MS)
+        expect(page.locator(".stage.sound")).to_have_count(0)
+        assert it.wrong == []
 
 
 def answering(status: int) -> Callable[[Route], None]:

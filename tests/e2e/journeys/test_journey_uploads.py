@@ -200,10 +200,11 @@ def test_what_is_refused_says_why_as_early_as_that_is_known(
         expect(page.locator(".upload.failed", has_text="empty.mp4").locator(".say")).to_have_text("This file is empty.")
         said = page.locator(".upload.failed", has_text=words.name).locator(".say")
         expect(said).to_contain_text("not a video", timeout=SOON_MS)
-        expect(page.locator("#uploads-count")).to_have_text("2 not taken")
-        expect(page.get_by_role("button", name="Try again")).to_have_count(0)
         page.set_input_files("#files", str(huge))
-        expect(page.locator(".toast.bad")).to_contain_text("larger than")
+        expect(page.locator(".upload.failed", has_text="huge.mp4").locator(".say")).to_contain_text("larger than")
+        expect(page.locator("#uploads-count")).to_have_text("3 not taken")
+        expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+        expect(page.get_by_role("button", name="Cancel upload")).to_have_count(0)
         keep(page, f"{screen}-refused")
         [video] = titled(house, words.stem)
         assert video["state"] == "rejected"
@@ -217,4 +218,9 @@ def test_what_is_refused_says_why_as_early_as_that_is_known(
         expect(card.locator(".card-reason")).to_have_text(str(video["reason"]), timeout=SOON_MS)
         it.go(f"/watch/{video['id']}")
         expect(page.locator(".curtain")).to_contain_text(str(video["reason"]), timeout=SOON_MS)
+        expect(page.get_by_role("button", name="Copy link")).to_be_hidden()  # to what nobody could watch
+        it.go(f"/videos/{video['id']}")
+        expect(page.locator("#problem")).to_contain_text(str(video["reason"]), timeout=SOON_MS)
+        for nothing in ("Share", "Who may watch", "Captions", "Files"):
+            expect(page.get_by_role("heading", name=nothing, exact=True)).to_be_hidden()
     assert titled(house, "huge") == []

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import psutil
+import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
 from tests.e2e.published import until_settled
 from tests.e2e.stack import RunningStack
-from tests.e2e.web import Opened
+from tests.e2e.web import SCREENS, Opened
 
 ROOT = Path(__file__).parents[3]
 SOON_MS = 120_000
@@ -32,6 +33,11 @@ SCHEMES: dict[str, Literal["light", "dark"]] = {"laptop": "light", "phone": "dar
 
 CAPTIONS = "WEBVTT\n\n00:00.500 --> 00:20.000\nA quiet morning.\n"
 CHAPTERS = [("Meadow", 0), ("By the brook", 5), ("Awake", 12)]
+
+
+def screens(short: str) -> list[Any]:
+    """Both screens, for a walk that `make test` goes too, on ``short`` alone: all of them take ten minutes."""
+    return [pytest.param(screen, marks=pytest.mark.e2e) if screen == short else screen for screen in SCREENS]
 
 
 def keep(page: Page, name: str, *, full: bool = False) -> None:

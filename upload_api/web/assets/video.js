@@ -23,6 +23,7 @@ for (const place of document.querySelectorAll("[data-icon]")) place.prepend(icon
 
 let video = null;
 let details = null;
+let subtitles = [];
 const player = new Player();
 const timeline = new Timeline($("timeline"));
 const pace = new Pace();
@@ -53,7 +54,9 @@ function show(now) {
   $("share").href = video.watch_url ?? "#";
   $("cancel").hidden = SETTLED.includes(video.state);
   $("retry").hidden = video.state !== "failed";
-  $("share").hidden = copyLink.hidden = ["failed", "rejected"].includes(video.state); // nobody could watch it
+  $("share").hidden = copyLink.hidden = $("links").closest(".panel").hidden = ["failed", "rejected"].includes(video.state); // nobody could watch it
+  // What never was a film has nothing to set; what failed may be made again.
+  for (const place of document.querySelectorAll("[data-when=film]")) place.hidden = video.state === "rejected";
   $("problem").hidden = !video.reason;
   $("problem-words").textContent = video.reason ?? "";
   showSteps($("steps"), video);
@@ -84,7 +87,7 @@ function showDetails(now) {
     timeline.show(details);
     showTable($("ladder"), details);
     showPlot($("plot"), details);
-    showTracks($("tracks"), details);
+    showTracks($("tracks"), details, subtitles);
   }
   showFiles($("files"), details);
   showFacts($("facts"), video, details);
@@ -94,8 +97,9 @@ function showDetails(now) {
 async function refresh() {
   try {
     show(await api.video(id));
+    ({ subtitles } = await api.captions(id));
+    showCaptions(subtitles);
     showDetails(await api.details(id));
-    showCaptions((await api.captions(id)).subtitles);
   } catch (problem) {
     if (problem.status === 404) gone();
     else if (video === null) unreachable(problem);

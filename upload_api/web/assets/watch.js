@@ -4,7 +4,7 @@ import { frame } from "./core/frame.js";
 import { icon } from "./core/icons.js";
 import { keepShowing } from "./core/shown.js";
 import { copyButton } from "./core/talk.js";
-import { ago, clock, percent, say } from "./core/text.js";
+import { ago, clock, lasting, percent, say } from "./core/text.js";
 import { Player } from "./player/player.js";
 import { embedCode } from "./video/facts.js";
 
@@ -12,6 +12,11 @@ for (const place of document.querySelectorAll("[data-icon]")) place.prepend(icon
 
 let current = null;
 const player = new Player({ onTime: (_time, chapter) => markChapter(chapter) });
+
+const shareLink = copyButton(say("links.copy"), () => current.watch_url);
+const shareEmbed = copyButton(say("links.copy.embed"), () => embedCode(current));
+$("share-link").replaceWith(shareLink);
+$("share-embed").replaceWith(shareEmbed);
 
 function showChapters(chapters) {
   $("chapter-list").hidden = chapters.length === 0;
@@ -31,14 +36,13 @@ keepShowing((video) => {
   current = video;
   document.title = `${video.title} – ${say("product")}`;
   $("title").textContent = video.title;
-  $("facts-line").textContent = [video.duration_seconds && clock(video.duration_seconds), ago(video.created_at_ms)].filter(Boolean).join(" · ");
+  $("facts-line").textContent = [video.duration_seconds && lasting(video.duration_seconds), ago(video.created_at_ms)].filter(Boolean).join(" · ");
   $("details").hidden = !video.details_url;
   if (video.details_url) $("details").href = video.details_url;
+  shareLink.hidden = shareEmbed.hidden = ["failed", "rejected"].includes(video.state); // nobody could watch it
   $("growing").hidden = video.state !== "playable";
   $("growing").textContent = say("watch.growing", { percent: percent(video.progress) });
   player.show(video);
 });
 
-$("share-link").replaceWith(copyButton(say("links.copy"), () => current.watch_url));
-$("share-embed").replaceWith(copyButton(say("links.copy.embed"), () => embedCode(current)));
 frame();

@@ -51,6 +51,9 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** The length of a film on that clock: what lasts less than a second is not nothing. */
+export const lasting = (seconds) => clock(seconds > 0 ? Math.max(1, seconds) : 0);
+
 /** How long something takes, roughly. */
 export function span(seconds) {
   if (seconds < 9.95) return say("time.seconds", { n: Math.max(0.1, seconds).toFixed(1) });

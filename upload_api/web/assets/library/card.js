@@ -1,7 +1,7 @@
 // A video in the library: what it looks like, and what can be done with it from here.
 import { make } from "../core/dom.js";
 import { icon } from "../core/icons.js";
-import { ago, bytes, clock, percent, say } from "../core/text.js";
+import { ago, bytes, lasting, percent, say } from "../core/text.js";
 import { leafing } from "./preview.js";
 
 const BUSY = ["uploading", "inspecting", "encoding", "playable"];
@@ -51,14 +51,15 @@ function picture(video) {
   if (video.poster_url) {
     // The poster's name stays when it is chosen anew: the moment of the change tells browsers apart.
     parts.push(make("img", { src: `${video.poster_url}?at=${Date.parse(video.updated_at)}`, alt: "", loading: "lazy", decoding: "async" }));
-    if (video.duration_seconds) parts.push(make("span", { class: "time" }, clock(video.duration_seconds)));
   } else if (busy) {
     const shown = video.state !== "inspecting" && share > 0;
-    const words = say(shown || video.state === "inspecting" ? `climb.${video.state}` : "climb.waiting");
+    const none = video.state === "uploading" ? "climb.coming" : "climb.waiting";
+    const words = say(shown || video.state === "inspecting" ? `climb.${video.state}` : none);
     parts.push(make("span", { class: "climb" }, shown ? make("b", {}, percent(share)) : icon("film"), words));
   } else {
     parts.push(make("span", { class: "climb" }, icon(video.state === "ready" ? "sound" : "note")));
   }
+  if (video.duration_seconds && (video.poster_url || !busy)) parts.push(make("span", { class: "time" }, lasting(video.duration_seconds)));
   if (busy) parts.push(make("progress", { max: 1, value: share, "aria-label": say(`climb.${video.state}`) }));
   if (video.visibility === "signed") parts.push(make("span", { class: "lock", title: say("visibility.signed") }, icon("lock")));
   return parts;

@@ -8,7 +8,8 @@ export function liftCaptions(root, element, line) {
   if (BY_STYLE) return;
   const lifted = new Map(); // the cue, and what its place was
   const place = () => {
-    const seen = !(root.classList.contains("idle") && root.classList.contains("plays"));
+    const away = root.classList.contains("idle") && root.classList.contains("plays");
+    const seen = !away || root.querySelector(".controls :focus-visible") !== null;
     const [stage, { top }] = [root.getBoundingClientRect(), line.getBoundingClientRect()];
     const share = (top - stage.top) / Math.max(1, stage.height);
     for (const track of element.textTracks) {

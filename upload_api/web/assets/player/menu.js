@@ -5,15 +5,24 @@ import { bitRate, clock, language, say } from "../core/text.js";
 import { choosable } from "./engines/choice.js";
 
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
+const CLICK_MS = 100; // from a finger that is lifted to the click that this makes
 
-const trackName = (track) => language(track.language) || track.name || say("player.track", { n: track.id + 1 });
+/** How `track` of `all` is called: by its language, or by its own name where others speak that too. */
+function trackName(track, all) {
+  const spoken = language(track.language);
+  const isAlone = all.every((other) => other === track || other.language !== track.language);
+  return (isAlone && spoken) || track.name || spoken || say("player.track", { n: track.id + 1 });
+}
 
 export class Menu {
   constructor(player) {
     this.player = player;
     this.page = null;
+    this.isPressed = this.isStale = false;
     this.root = make("div", { class: "menu", role: "menu", "aria-label": say("player.settings"), hidden: true });
     this.root.addEventListener("keydown", (event) => this.keyed(event));
+    this.root.addEventListener("pointerdown", () => (this.isPressed = true));
+    for (const event of ["pointerup", "pointercancel"]) window.addEventListener(event, () => this.isPressed && this.released());
   }
 
   get isOpen() {
@@ -39,8 +48,17 @@ export class Menu {
     return [...this.root.querySelectorAll("button")].filter((button) => button.offsetParent !== null);
   }
 
+  /** What is pressed right now is not replaced: its click would be lost. */
   refresh() {
-    if (this.isOpen) this.show(this.page, { keep: true });
+    this.isStale = this.isPressed;
+    if (this.isOpen && !this.isPressed) this.show(this.page, { keep: true });
+  }
+
+  released() {
+    setTimeout(() => {
+      this.isPressed = false;
+      if (this.isStale) this.refresh();
+    }, CLICK_MS);
   }
 
   show(page, { keep = false } = {}) {
@@ -75,8 +93,8 @@ export class Menu {
     return [
       quality.all.length > 0 && entry("quality", quality.chosen === "auto" ? playing : chosen),
       entry("speed", element.playbackRate === 1 ? say("player.speed.normal") : `${element.playbackRate}×`),
-      audio.all.length > 1 && entry("audio", audio.all[audio.chosen] ? trackName(audio.all[audio.chosen]) : ""),
-      text.all.length > 0 && entry("text", text.chosen === null ? say("player.text.off") : trackName(text.all[text.chosen])),
+      audio.all.length > 1 && entry("audio", audio.all[audio.chosen] ? trackName(audio.all[audio.chosen], audio.all) : ""),
+      text.all.length > 0 && entry("text", text.chosen === null ? say("player.text.off") : trackName(text.all[text.chosen], text.all)),
       this.player.scrubber.chapters.length > 0 && entry("chapters", String(this.player.video.chapters.length)),
       document.pictureInPictureEnabled && this.inset(),
       choosable(video).length > 1 && engine.name !== "native" && entry("stream", engine.name.toUpperCase()),
@@ -124,7 +142,7 @@ export class Menu {
 
   audios() {
     const { all, chosen } = this.player.engine.audios();
-    return all.map((track) => this.item(trackName(track), track.id === chosen, () => this.chose(() => this.player.engine.chooseAudio(track.id))));
+    return all.map((track) => this.item(trackName(track, all), track.id === chosen, () => this.chose(() => this.player.engine.chooseAudio(track.id))));
   }
 
   texts() {
@@ -132,7 +150,7 @@ export class Menu {
     const choose = (id) => this.chose(() => this.player.setText(id));
     return [
       this.item(say("player.text.off"), chosen === null, () => choose(null)),
-      ...all.map((track) => this.item(trackName(track), track.id === chosen, () => choose(track.id))),
+      ...all.map((track) => this.item(trackName(track, all), track.id === chosen, () => choose(track.id))),
     ];
   }
 

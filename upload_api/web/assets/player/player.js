@@ -2,7 +2,7 @@
 // beginning plays, and changes over to the full ladder in place.
 import { $, fill, make } from "../core/dom.js";
 import { art, icon } from "../core/icons.js";
-import { clock, percent, say } from "../core/text.js";
+import { clock, lasting, percent, say } from "../core/text.js";
 import { liftCaptions } from "./captions.js";
 import { chooseEngine, urlFor } from "./engines/choice.js";
 import { growing } from "./growing.js";
@@ -46,6 +46,7 @@ export class Player {
   build(title, href) {
     this.element = make("video", { id: "video", playsInline: true, preload: "auto", crossOrigin: "anonymous" });
     this.frozen = make("canvas", { class: "frozen", hidden: true });
+    this.heard = make("div", { class: "heard" }, icon("sound"));
     this.go = make("button", { class: "go", type: "button", "aria-label": say("player.play"), hidden: true, onclick: () => this.toggle() }, icon("play"));
     this.spins = make("div", { class: "spins", hidden: true });
     this.flash = make("div", { class: "flash", role: "status", hidden: true });
@@ -57,7 +58,7 @@ export class Player {
     this.clock = make("span", { class: "clock" });
     this.chapterNow = make("span", { class: "chapter-now" });
     this.words = key("words", say("player.text"), () => this.toggleText(), { hidden: true });
-    this.gear = key("gear", say("player.settings"), () => (this.menu.isOpen ? this.menu.close() : this.menu.open(this.gear)), { "aria-haspopup": "menu", "aria-expanded": "false" });
+    this.gear = key("gear", say("player.settings"), () => (this.menu.isOpen ? this.menu.close() : this.engine && this.menu.open(this.gear)), { "aria-haspopup": "menu", "aria-expanded": "false" });
     this.insetKey = key("inset", say("player.inset"), () => this.inset(), { class: "key wide-only", "aria-pressed": "false", hidden: !document.pictureInPictureEnabled });
     this.fullKey = key("full", say("player.full"), () => this.fullscreen());
     this.controls = make(
@@ -73,7 +74,7 @@ export class Player {
     );
     this.curtain = make("div", { class: "curtain", role: "status" });
     const link = title && make("div", { class: "titled" }, make("a", { href, target: "_blank", rel: "noopener" }, title));
-    fill(this.root, this.element, this.frozen, this.spins, this.go, this.flash, link, this.controls, this.menu.root, this.curtain);
+    fill(this.root, this.element, this.heard, this.frozen, this.spins, this.go, this.flash, link, this.controls, this.menu.root, this.curtain);
     this.root.setAttribute("role", "region");
     this.root.setAttribute("aria-label", say("player.label"));
   }
@@ -89,6 +90,7 @@ export class Player {
     element.addEventListener("seeked", () => this.settled());
     element.addEventListener("canplay", () => this.settled());
     element.addEventListener("loadeddata", () => this.drawState());
+    for (const event of ["loadedmetadata", "resize"]) element.addEventListener(event, () => this.drawPicture());
     for (const event of ["timeupdate", "progress", "durationchange"]) element.addEventListener(event, () => this.drawTime());
     element.addEventListener("volumechange", () => this.drawVolume());
     for (const event of ["enterpictureinpicture", "leavepictureinpicture"]) element.addEventListener(event, () => this.drawInset());
@@ -118,6 +120,7 @@ export class Player {
     if (video.poster_url && this.poster !== video.poster_url) {
       this.poster = video.poster_url;
       if (!this.element.currentTime) this.element.poster = video.poster_url;
+      this.drawPicture();
     }
     this.root.style.aspectRatio = video.width && video.height ? `${Math.max(video.width, video.height * 0.8)} / ${video.height}` : "";
     this.scrubber.setStoryboard(video.storyboard_url);
@@ -198,10 +201,14 @@ export class Player {
     like({ engine: name });
     const lift = this.freeze();
     const [at, paused] = [this.element.currentTime, this.element.paused];
+    clearTimeout(this.retry);
     this.engine.destroy();
+    this.engine = null; // until the other is fetched nobody is to be asked
     this.startAt = at;
     resumeAt(this.element, at, { paused, lift });
+    this.starting = true;
     await this.begin(name);
+    this.starting = false;
     setTimeout(lift, 6000);
   }
 
@@ -282,6 +289,7 @@ export class Player {
   }
 
   toggleText() {
+    if (!this.engine) return undefined;
     const { all, chosen } = this.engine.texts();
     if (!all.length) return this.passing(say("player.text.none"));
     const liked = all.find((track) => track.language === likes().text) ?? all[0];
@@ -344,10 +352,16 @@ export class Player {
     this.drawTime();
   }
 
+  /** Sound alone has something to look at too, unless it has a poster. */
+  drawPicture() {
+    const isHeard = this.element.readyState > 0 && this.element.videoWidth === 0;
+    this.root.classList.toggle("sound", isHeard && !this.element.poster);
+  }
+
   drawTime() {
     if (!this.engine) return;
     const { currentTime } = this.element;
-    fill(this.clock, clock(currentTime), make("span", {}, ` / ${clock(this.length())}`));
+    fill(this.clock, clock(currentTime), make("span", {}, ` / ${lasting(this.length())}`));
     const chapter = this.scrubber.chapterAt(currentTime);
     this.chapterNow.textContent = chapter?.title ? `· ${chapter.title}` : "";
     this.scrubber.draw();

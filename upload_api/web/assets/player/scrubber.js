@@ -1,6 +1,6 @@
 // The line of time: chapters as legs, what is buffered, what is not made yet, sprites under the pointer.
 import { make } from "../core/dom.js";
-import { clock, say } from "../core/text.js";
+import { clock, lasting, say } from "../core/text.js";
 import { readStoryboard, spriteOn } from "./storyboard.js";
 
 const PEEK_WIDTH = 176;
@@ -68,7 +68,7 @@ export class Scrubber {
     this.legs.forEach((leg, n) => {
       const [from, to] = [starts[n], starts[n + 1] ?? length];
       const share = (time) => (to > from ? Math.min(1, Math.max(0, (time - from) / (to - from))) : 0);
-      leg.element.style.flexGrow = String(Math.max(to - from, 0.001));
+      leg.element.style.flexGrow = String(Math.max((100 * (to - from)) / length, 0.001)); // below one in all they would leave room
       leg.past.style.transform = `scaleX(${share(now)})`;
       leg.ahead.style.transform = `scaleX(${share(ahead)})`;
     });
@@ -79,7 +79,7 @@ export class Scrubber {
     this.root.setAttribute("aria-valuemax", String(Math.round(length)));
     this.root.setAttribute("aria-valuenow", String(Math.round(now)));
     const chapter = this.chapterAt(now)?.title;
-    this.root.setAttribute("aria-valuetext", say("player.seek.value", { at: clock(now), of: clock(length) }) + (chapter ? `, ${chapter}` : ""));
+    this.root.setAttribute("aria-valuetext", say("player.seek.value", { at: clock(now), of: lasting(length) }) + (chapter ? `, ${chapter}` : ""));
   }
 
   timeAt(event) {

@@ -44,11 +44,7 @@ export function bringing(queue, { onImport }) {
   const take = (files, { folder = false } = {}) => {
     const wanted = folder ? fromFolder(files) : files;
     if (folder && wanted.length < files.length) toast(count("refused.others", files.length - wanted.length));
-    const fits = wanted.filter((file) => file.size <= largest);
-    for (const file of wanted) {
-      if (file.size > largest) toast(say("refused.large", { name: file.name, limit: bytes(largest) }), { bad: true });
-    }
-    queue.add(fits);
+    queue.add(wanted, (file) => file.size > largest && say("refused.large", { limit: bytes(largest) }));
   };
   pickers(take);
   drops(take);
@@ -111,6 +107,7 @@ function drops(take) {
 
 function askForLink(address) {
   $("link-form").hidden = false;
+  $("choose-link").setAttribute("aria-expanded", "true");
   $("link-field").value = address;
   $("link-field").focus();
 }

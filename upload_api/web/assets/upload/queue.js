@@ -35,7 +35,8 @@ export class Queue {
     return new Set([...open.map(({ sending }) => sending.videoId), ...this.earlier.map((each) => each.videoId)]);
   }
 
-  add(files) {
+  /** `refuses(file)`: why it is not even tried; nothing where it is. */
+  add(files, refuses = () => null) {
     for (const file of files) {
       const sending = new Sending(file, {
         onChange: () => this.changed(each),
@@ -45,6 +46,8 @@ export class Queue {
       this.all.push(each);
       this.forgetEarlier((kept) => kept.name === file.name && kept.size === file.size);
       $("uploads").append(each.row.element);
+      const reason = refuses(file);
+      if (reason) sending.refused(reason);
     }
     this.next();
   }

@@ -62,7 +62,7 @@ export function sendingRow(sending, { onRemove }) {
       runs && button("pause", say("uploads.pause"), () => sending.pause()),
       stopped && button(sending.state === "failed" ? "again" : "play", say(stopped), () => sending.resume()),
       sending.state === "done" && sending.videoId && make("a", { class: "button slim", href: `/videos/${sending.videoId}` }, say("uploads.open")),
-      button("close", say(sending.state === "done" ? "uploads.dismiss" : "uploads.cancel"), onRemove),
+      button("close", say(sending.state === "done" || sending.isRefused ? "uploads.dismiss" : "uploads.cancel"), onRemove),
     );
   };
   row.show();

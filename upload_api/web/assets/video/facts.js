@@ -2,7 +2,7 @@
 import { fill, make } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { copyButton } from "../core/talk.js";
-import { bitRate, bytes, channels, clock, count, language, say } from "../core/text.js";
+import { bitRate, bytes, channels, count, language, lasting, say } from "../core/text.js";
 import { audioTrack, codecName, container, shortName, videoTrack } from "./names.js";
 
 const moment = (text) => new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "short" }).format(new Date(text));
@@ -13,7 +13,7 @@ export function showFacts(root, video, details) {
   const rows = [
     ["facts.file", video.filename],
     ["facts.size", video.source_bytes && bytes(video.source_bytes)],
-    ["facts.length", video.duration_seconds && clock(video.duration_seconds)],
+    ["facts.length", video.duration_seconds && lasting(video.duration_seconds)],
     ["facts.container", source && container(source.container)],
     ["facts.picture", picture && `${picture.width} × ${picture.height}`],
     ["facts.codec", picture && codecName(picture.codec)],
@@ -26,22 +26,28 @@ export function showFacts(root, video, details) {
   fill(root, ...rows.flatMap(([words, value]) => [make("dt", {}, say(words)), make("dd", { title: typeof value === "string" ? value : null }, value)]));
 }
 
-export function showTracks(root, details) {
+/** `captions`: the tracks of text that the stream has. */
+export function showTracks(root, details, captions) {
   const { source } = details;
   const item = (kind, words, more) => make("li", {}, icon(kind), make("span", {}, words), make("span", { class: "quiet small" }, more));
   const made = (kind) => details.renditions.filter((each) => each.kind === kind);
-  const rows = [];
+  const part = (words) => make("li", { class: "part" }, say(words));
+  const rows = [part("tracks.source")];
   if (source?.video) rows.push(item("film", videoTrack(source.video), say("tracks.rungs", { list: made("video").map(shortName).join(", ") })));
   for (const track of source?.audio ?? []) rows.push(item("sound", [audioTrack(track), track.title].filter(Boolean).join(" · "), ""));
-  for (const each of made("audio")) rows.push(item("sound", [say("tracks.heard"), language(each.language) || say("audio"), channels(each.channels)].join(" · "), each.mean_rate_bps ? bitRate(each.mean_rate_bps) : ""));
   for (const track of source?.others ?? []) {
-    const kind = say(track.kind === "subtitle" ? "tracks.subtitle" : "tracks.other");
+    const kind = say({ subtitle: "tracks.subtitle", data: "tracks.data" }[track.kind] ?? "tracks.other");
     rows.push(item(track.kind === "subtitle" ? "words" : "list", [kind, codecName(track.codec), language(track.language)].filter(Boolean).join(" · "), ""));
   }
+  const [heard, read] = [made("audio"), captions.filter((track) => track.ready)];
+  if (heard.length + read.length) rows.push(part("tracks.stream"));
+  for (const each of heard) rows.push(item("sound", [language(each.language) || say("audio"), channels(each.channels)].join(" · "), each.mean_rate_bps ? bitRate(each.mean_rate_bps) : ""));
+  for (const track of read) rows.push(item("words", [say("tracks.subtitle"), language(track.language) || track.label].join(" · "), track.track));
   fill(root, ...rows);
 }
 
 export function showFiles(root, details) {
+  root.closest(".panel").hidden = details.files.length === 0;
   const whole = details.files.reduce((sum, file) => sum + file.size_bytes, 0);
   const saved = ["source", "rendition"];
   const name = (file) => {
@@ -70,7 +76,7 @@ export function showNotes(root, video) {
   if (root.dataset.known === known) return;
   root.dataset.known = known;
   const rows = video.notes.map((note) => make("li", {}, icon("note"), make("span", {}, note.sentence)));
-  fill(root, ...(rows.length ? rows : [make("li", {}, icon("check"), make("span", { class: "quiet" }, say(video.state === "ready" ? "notes.none" : "notes.none.yet")))]));
+  fill(root, ...(rows.length ? rows : [make("li", { class: "fine" }, icon("check"), make("span", { class: "quiet" }, say(video.state === "ready" ? "notes.none" : "notes.none.yet")))]));
 }
 
 export const embedCode = (video) =>

@@ -19,7 +19,7 @@ export function showTable(root, details) {
       make("td", {}, shortName(each)),
       make("td", {}, each.kind === "video" ? `${each.width} × ${each.height}` : channels(each.channels)),
       make("td", { title: each.codecs ?? "" }, codec(each.codecs) || "…"),
-      rate(each.mean_rate_bps), rate(each.peak_rate_bps), rate(each.max_rate_bps),
+      rate(each.mean_rate_bps), rate(each.peak_rate_bps), rate(each.kind === "video" && each.max_rate_bps), // sound aims at its rate, and has no cap
       make("td", { class: "number" }, each.size_bytes ? bytes(each.size_bytes) : "–"),
     );
   const sorted = [...details.renditions].sort((a, b) => (b.height ?? 0) - (a.height ?? 0));
@@ -30,6 +30,9 @@ export function showTable(root, details) {
   );
 }
 
+/** What a rung is called by: its lines, or of a portrait its columns. */
+const size = (rung) => Math.min(rung.width, rung.height);
+
 /** `root`: an svg. Rates go up in equal steps by factor, as eyes judge them. */
 export function showPlot(root, details) {
   const rungs = details.renditions.filter((each) => each.kind === "video" && each.mean_rate_bps).sort((a, b) => a.height - b.height);
@@ -39,13 +42,13 @@ export function showPlot(root, details) {
   const width = Math.min(WIDTHS[1], Math.max(WIDTHS[0], root.clientWidth || 640));
   const rates = rungs.flatMap((each) => [each.mean_rate_bps, each.peak_rate_bps, each.max_rate_bps]).filter(Boolean);
   const [least, most] = [Math.log(Math.min(...rates) * 0.7), Math.log(Math.max(...rates) * 1.15)];
-  const top = rungs.at(-1).height * 1.08;
+  const top = Math.max(...rungs.map(size)) * 1.08;
   const x = (bps) => PAD.left + ((Math.log(bps) - least) / (most - least)) * (width - PAD.left - PAD.right);
-  const y = (height) => HEIGHT - PAD.bottom - (height / top) * (HEIGHT - PAD.top - PAD.bottom);
+  const y = (lines) => HEIGHT - PAD.bottom - (lines / top) * (HEIGHT - PAD.top - PAD.bottom);
   const base = HEIGHT - PAD.bottom;
   const apart = width < 480 ? 2 : 1;
   const marks = MARKS.filter((bps) => Math.log(bps) > least && Math.log(bps) < most).filter((_, n) => n % apart === 0);
-  const points = rungs.map((each) => [x(each.mean_rate_bps), y(each.height)]);
+  const points = rungs.map((each) => [x(each.mean_rate_bps), y(size(each))]);
   const rise = points.map(([px, py], n) => `${n ? "L" : "M"}${px} ${py}`).join("");
   root.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
   root.setAttribute("aria-label", say("ladder.plot", { list: rungs.map((each) => `${shortName(each)} ${bitRate(each.mean_rate_bps)}`).join(", ") }));
@@ -55,7 +58,7 @@ export function showPlot(root, details) {
       draw("line", { class: "axis-line", x1: x(bps), x2: x(bps), y1: PAD.top - 8, y2: base }),
       draw("text", { x: x(bps), y: base + 18, "text-anchor": "middle" }, bitRate(bps)),
     ]),
-    ...rungs.map((each) => draw("text", { x: PAD.left - 10, y: y(each.height) + 4, "text-anchor": "end" }, String(each.height))),
+    ...rungs.map((each) => draw("text", { x: PAD.left - 10, y: y(size(each)) + 4, "text-anchor": "end" }, String(size(each)))),
     draw("line", { class: "axis-line", x1: PAD.left, x2: width - PAD.right + 20, y1: base, y2: base }),
     draw("path", { class: "under-rise", d: `${rise}L${points.at(-1)[0]} ${base}L${points[0][0]} ${base}Z` }),
     draw("path", { class: "rise", d: rise }),
@@ -64,7 +67,7 @@ export function showPlot(root, details) {
 }
 
 function mark(rung, x, y) {
-  const [mean, at] = [x(rung.mean_rate_bps), y(rung.height)];
+  const [mean, at] = [x(rung.mean_rate_bps), y(size(rung))];
   const cap = rung.max_rate_bps ? x(rung.max_rate_bps) : null;
   const reach = Math.max(x(rung.peak_rate_bps), cap ?? 0);
   return [

@@ -22,7 +22,8 @@ const NAMES = {
   eac3: "Dolby Digital Plus", dts: "DTS", truehd: "TrueHD", alac: "ALAC", pcm_s16le: "PCM", pcm_s24le: "PCM",
 };
 
-export const codecName = (name) => NAMES[name] ?? codec(name).toUpperCase();
+/** Nothing for what has none that is known, as data beside the film. */
+export const codecName = (name) => (name === "unknown" ? "" : NAMES[name] ?? codec(name).toUpperCase());
 
 const CONTAINERS = { mov: "MP4 / QuickTime", matroska: "Matroska / WebM", mpegts: "MPEG-TS", avi: "AVI", flv: "Flash Video", mxf: "MXF", asf: "Windows Media", ogg: "Ogg", mpeg: "MPEG-PS", wav: "WAV", mp3: "MP3" };
 

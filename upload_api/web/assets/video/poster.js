@@ -52,6 +52,9 @@ async function takeFrame(video, seconds) {
   }
 }
 
+/** Whether there are no frames to choose from, and never will be. */
+const isSound = ({ state, renditions }) => state === "ready" && renditions.every((each) => each.kind !== "video");
+
 export function posterChoice(current, onChange, position) {
   const dialog = $("poster-dialog");
   let picture = null;
@@ -73,9 +76,10 @@ export function posterChoice(current, onChange, position) {
     picture = null;
     $("poster-save").disabled = true;
     $("poster-preview").hidden = true;
-    $("poster-words").textContent = say("poster.hint");
-    dialog.showModal();
     const video = current();
+    $("poster-words").textContent = say(isSound(video) ? "poster.hint.sound" : "poster.hint");
+    $("poster-here").hidden = isSound(video);
+    dialog.showModal();
     if (!video.storyboard_url) return;
     const { cues } = await readStoryboard(video.storyboard_url).catch(() => ({ cues: [] }));
     const step = Math.max(1, Math.floor(cues.length / SHOWN));
@@ -109,8 +113,10 @@ export function posterChoice(current, onChange, position) {
 
   return () => {
     const { poster_url: url, updated_at: at } = current();
+    const sound = isSound(current());
     $("poster-now").hidden = !url;
-    $("poster-choose").disabled = !url;
+    $("poster-choose").disabled = !url && !sound;
+    $("poster-choose").lastChild.textContent = $("poster-title").textContent = say(sound ? "poster.choose.sound" : "poster.choose");
     const source = url && `${url}?at=${Date.parse(at)}`;
     if (source && $("poster-now").dataset.of !== url + (current().state === "ready" ? at : "")) {
       $("poster-now").dataset.of = url + (current().state === "ready" ? at : "");

@@ -1,6 +1,6 @@
 // Where a video is on its way, and what is happening now, in plain words.
 import { fill, make } from "../core/dom.js";
-import { clock, count, percent, roughly, say, span } from "../core/text.js";
+import { clock, count, lasting, percent, roughly, say, span } from "../core/text.js";
 import { shortName } from "./names.js";
 
 const between = (from, to) => (new Date(to) - new Date(from)) / 1000;
@@ -13,7 +13,7 @@ export function showSteps(root, video) {
   const now = { uploading: "uploading", inspecting: "inspecting", encoding: "plays", playable: "ready" }[video.state];
   const words = {
     uploading: () => (video.uploaded_at ? say("climb.took", { span: span(between(video.created_at, video.uploaded_at)) }) : percent(video.source_bytes ? video.received_bytes / video.source_bytes : 0)),
-    inspecting: () => (video.duration_seconds ? clock(video.duration_seconds) : ""),
+    inspecting: () => (video.duration_seconds ? say("climb.long", { length: lasting(video.duration_seconds) }) : ""),
     plays: () => (video.playable_at ? say("climb.after", { span: span(between(video.uploaded_at, video.playable_at)) }) : ""),
     ready: () => (video.ready_at ? say("climb.after", { span: span(between(video.uploaded_at, video.ready_at)) }) : video.uploaded_at ? percent(video.progress) : ""),
   };
@@ -59,10 +59,8 @@ export function nowWords(video, details, pace) {
     if (left !== null) words.push(say("now.left", { left: roughly(left) }));
   } else if (video.state === "ready") {
     words.push(say("now.ready"));
-  } else {
-    words.push(video.reason ?? say(`state.${video.state}`));
   }
-  return words.join(" ");
+  return words.join(" "); // why it ended is said above
 }
 
 function tasks(details) {

@@ -3,7 +3,7 @@ import { api } from "../core/api.js";
 import { $, fill, make } from "../core/dom.js";
 import { icon } from "../core/icons.js";
 import { sure, toast, trying } from "../core/talk.js";
-import { clock, language, say } from "../core/text.js";
+import { clock, language, lasting, say } from "../core/text.js";
 
 /** The heading that becomes a field when it is clicked. `current()` is the video, `onChange(video)` what became of it. */
 export function titleEditor(current, onChange) {
@@ -82,13 +82,15 @@ export function embedding(current, onChange) {
   };
 }
 
-/** «1:30 The rapids», a line each. */
-function parseChapters(text) {
+/** «1:30 The rapids», a line each, in a film of `length` seconds. */
+function parseChapters(text, length) {
   return lines(text).map((line) => {
     const match = /^(?:(\d+):)?(\d{1,3}):(\d{2})(?:\.(\d+))?\s+(.+)$/.exec(line);
     if (!match) throw new Error(say("chapters.wrong", { line }));
     const [, h, m, s, part, title] = match;
-    return { start_seconds: Number(h ?? 0) * 3600 + Number(m) * 60 + Number(s) + Number(`0.${part ?? 0}`), title };
+    const start = Number(h ?? 0) * 3600 + Number(m) * 60 + Number(s) + Number(`0.${part ?? 0}`);
+    if (length && start >= length) throw new Error(say("chapters.late", { line, end: lasting(length) }));
+    return { start_seconds: start, title };
   });
 }
 
@@ -96,7 +98,7 @@ export function chapters(current, onChange, position) {
   const [form, field] = [$("chapters"), $("chapters-field")];
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await trying(async () => onChange(await api.change(current().id, { chapters: parseChapters(field.value) })))) toast(say("chapters.done"));
+    if (await trying(async () => onChange(await api.change(current().id, { chapters: parseChapters(field.value, current().duration_seconds) })))) toast(say("chapters.done"));
   });
   $("chapter-here").addEventListener("click", () => {
     const before = field.value.trim();
@@ -131,14 +133,15 @@ export function captions(current, onAgain) {
         "li",
         {},
         icon("words"),
-        make("span", {}, language(track.language) || track.label || track.name),
+        make("span", {}, language(track.language) || track.label || track.track),
+        make("span", { class: "quiet small" }, track.uploaded ? track.track : say("captions.inside", { track: track.track })),
         make(
           "button",
           {
-            class: "button round slim plain", type: "button", title: say("captions.drop"), "aria-label": `${say("captions.drop")}: ${track.name}`,
+            class: "button round slim plain", type: "button", title: say("captions.drop"), "aria-label": `${say("captions.drop")}: ${track.track}`,
             onclick: async () => {
-              if (!(await sure(say("captions.drop.ask", { language: language(track.language) || track.name }), say("captions.drop")))) return;
-              if (await trying(() => api.dropSubtitles(current().id, track.name))) onAgain();
+              if (!(await sure(say("captions.drop.ask", { language: language(track.language) || track.track }), say("captions.drop")))) return;
+              if (await trying(() => api.dropSubtitles(current().id, track.track))) onAgain();
             },
           },
           icon("bin"),

@@ -1,6 +1,6 @@
 // Becoming a stream: a lane for each rendition that fills as chunks land, and where workers are right now.
 import { draw, fill, make } from "../core/dom.js";
-import { clock, percent, say } from "../core/text.js";
+import { clock, lasting, percent, say } from "../core/text.js";
 import { shortName } from "./names.js";
 
 const MOST_CHUNK_LINES = 160;
@@ -39,7 +39,7 @@ export class Timeline {
       return [words, svg, share];
     });
     const end = details.chunks.at(-1)?.end_seconds ?? 0;
-    const axis = make("span", { class: "axis" }, make("span", {}, clock(0)), make("span", {}, clock(end / 2)), make("span", {}, clock(end)));
+    const axis = make("span", { class: "axis" }, make("span", {}, clock(0)), end >= 4 && make("span", {}, clock(end / 2)), make("span", {}, lasting(end)));
     fill(this.root, ...rows.flat(), axis);
   }
 

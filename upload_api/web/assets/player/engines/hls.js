@@ -86,6 +86,7 @@ export class HlsEngine {
   }
 
   qualities() {
+    if (!this.hls) return { all: [], chosen: "auto", playing: null };
     const { levels, autoLevelEnabled, manualLevel, currentLevel } = this.hls;
     // A rung comes once for every kind of sound: people choose pictures, so each is offered with the sound that plays.
     const group = this.hls.audioTracks[this.hls.audioTrack]?.groupId;
@@ -118,6 +119,7 @@ export class HlsEngine {
   }
 
   audios() {
+    if (!this.hls) return { all: [], chosen: -1 };
     const all = this.hls.audioTracks.map((track, id) => ({ id, name: track.name, language: track.lang }));
     return { all, chosen: this.hls.audioTrack };
   }
@@ -127,6 +129,7 @@ export class HlsEngine {
   }
 
   texts() {
+    if (!this.hls) return { all: [], chosen: null };
     const all = this.hls.subtitleTracks.map((track, id) => ({ id, name: track.name, language: track.lang }));
     return { all, chosen: this.hls.subtitleDisplay && this.hls.subtitleTrack >= 0 ? this.hls.subtitleTrack : null };
   }
@@ -138,7 +141,7 @@ export class HlsEngine {
   }
 
   bandwidth() {
-    return this.hls.bandwidthEstimate;
+    return this.hls?.bandwidthEstimate ?? 0;
   }
 
   destroy() {
