@@ -32,27 +32,27 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
 
 @pytest.fixture(scope="session")
 def reel(ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film worth a picture: shared media where it is there, else a fractal; 18 seconds, 720p, sound in two languages."""
-    target = tmp_path_factory.mktemp("reel") / "Big Buck Bunny.mp4"
+    return _reel(ffmpeg, tmp_path_factory.mktemp("reel"), height=720, preset="veryfast")
+
+
+@pytest.fixture(scope="session")
+def finished(house: RunningStack, ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedFilm:
+    """The reel in 480p: it is ready sooner."""
+    return FinishedFilm(house, _reel(ffmpeg, tmp_path_factory.mktemp("finished"), height=480, preset="ultrafast"))
+
+
+def _reel(ffmpeg: Path, folder: Path, *, height: int, preset: str) -> Path:
+    """A film worth a picture: shared media where it is there, else a fractal; 18 seconds, sound in two languages."""
+    target = folder / "Big Buck Bunny.mp4"
     shared = shared_folder()
     found = shared / "media" / "bbb_1080p24_h264_aac51_30s.mp4" if shared else None
     if found is not None and found.exists():
-        source = f"-ss 5 -i {found} -map 0:v:0 -map 0:a:0 -map 0:a:0 -vf scale=-2:720"
+        source = f"-ss 5 -i {found} -map 0:v:0 -map 0:a:0 -map 0:a:0"
     else:
         made = "-f lavfi -i mandelbrot=size=1280x720:rate=24 -f lavfi -i sine=frequency=330"
         source = f"{made} -map 0:v:0 -map 1:a:0 -map 1:a:0"
     languages = "-metadata:s:a:0 language=eng -metadata:s:a:1 language=deu"
-    encoding = "-c:v libx264 -preset veryfast -crf 25 -pix_fmt yuv420p -c:a aac -ac 2 -movflags +faststart"
-    argv = f"-nostdin -loglevel error -y {source} -t 18 {encoding} {languages}".split()
+    encoding = f"-vf scale=-2:{height} -c:v libx264 -preset {preset} -crf 25 -pix_fmt yuv420p -c:a aac -ac 2"
+    argv = f"-nostdin -loglevel error -y {source} -t 18 {encoding} {languages} -movflags +faststart".split()
     subprocess.run([str(ffmpeg), *argv, str(target)], check=True)
     return target
-
-
-@pytest.fixture(scope="session")
-def finished(house: RunningStack, reel: Path, ffmpeg: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedFilm:
-    """The reel in 480p: it is ready sooner."""
-    small = tmp_path_factory.mktemp("finished") / "Big Buck Bunny.mp4"
-    scaled = "-vf scale=-2:480 -c:v libx264 -preset ultrafast -crf 23 -c:a copy -movflags +faststart"
-    argv = f"-nostdin -loglevel error -y -i REEL -map 0 {scaled}".split()
-    subprocess.run([str(ffmpeg), *(str(reel) if each == "REEL" else each for each in argv), str(small)], check=True)
-    return FinishedFilm(house, small)
