@@ -152,7 +152,7 @@ def played_through(who: str, last: Report) -> None:
 def media_playlist(url: str) -> str:
     """The first one of the multivariant playlist at ``url``."""
     master = httpx.get(url, timeout=10).raise_for_status().text
-    media = next(line for line in master.splitlines() if line.endswith("media.m3u8"))
+    media = next(line for line in master.splitlines() if not line.startswith("#"))
     return httpx.get(url.rsplit("/", 1)[0] + "/" + media, timeout=10).raise_for_status().text
 
 
