@@ -30,6 +30,9 @@ export async function chooseEngine(video, wished, element, callbacks) {
   return { problem };
 }
 
+/** Fetch what will play already, while there is nothing to play yet. Whether it came is told by `chooseEngine`. */
+export const fetchAhead = (wished) => void Promise.resolve().then(() => (ENGINES[wished] ?? ENGINES.hls).module.ready()).catch(() => {});
+
 /** Where the engine of that name finds `video` now. */
 export const urlFor = (name, video) => ENGINES[name].url(video);
 
