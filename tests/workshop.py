@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
 from workers.steps.publish import publish
 from workers.steps.subtitles import stored_track
+from workers.streams import SourceStream
 
 TOOLS = Tools(ffmpeg=Path("/nonexistent/ffmpeg"), ffmpeg_version="none")
 
@@ -35,6 +36,9 @@ class NoSources:
         raise AssertionError(f"nothing here reads {key}")
 
     def fetch_part(self, key: str, reads: Reads) -> Fetched:
+        raise AssertionError(f"nothing here reads {key}")
+
+    def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None:
         raise AssertionError(f"nothing here reads {key}")
 
 

@@ -48,6 +48,7 @@ from workers.scratch import scratch_folder
 from workers.settings import WorkerSettings
 from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
+from workers.streams import SourceStream
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +72,8 @@ class Sources(Protocol):
     def fetch(self, key: str) -> Fetched: ...
 
     def fetch_part(self, key: str, reads: Reads) -> Fetched: ...
+
+    def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None: ...
 
 
 class Runner:
@@ -190,6 +193,7 @@ class Runner:
                     blobs=self._blobs,
                     source=partial(self._fetch_whole, video.source_key),
                     part=partial(self._fetch_part, video.source_key),
+                    stream=partial(self._stream, video.source_key),
                     keys=self._keys,
                     scratch=scratch,
                     tools=self._tools,
@@ -209,6 +213,12 @@ class Runner:
         fetched = self._sources.fetch_part(key, reads)
         self._read_bytes += fetched.read_bytes
         return fetched
+
+    def _stream(self, key: str, reads: Reads) -> SourceStream | None:
+        return self._sources.stream(key, reads, self._count_read)
+
+    def _count_read(self, size: int) -> None:
+        self._read_bytes += size
 
     def _insist(self, write: Callable[[], T], stop: threading.Event) -> T:
         """``write()``, again and again while the database does not answer and the lease is ours: an hour of encoding is

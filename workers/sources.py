@@ -16,7 +16,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from workers.fragments import Fragments, find_fragments
 from workers.planning.reads import Reads, merged, missing, plan_cluster_reads, plan_reads, size_of
 from workers.scratch import clear_abandoned, scratch_folder
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy, note_of
+from workers.streams import SourceStream
 
 log = structlog.get_logger(__name__)
 
@@ -113,17 +114,57 @@ class SourceCache:
         whole = self.fetch(key)
         return replace(whole, read_bytes=whole.read_bytes + looked_bytes)
 
+    def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None:
+        """The object ``key``, for a tool that reads no more of it than ``reads`` says without a copy of it. None where there is
+        a copy already, or can be one of a part: `fetch_part` gives it. ``counted``: told how many bytes the store gave.
+
+        Raises `NotFound`, `StoreUnavailable`, and `NoRoom` if the disk is too small for the index.
+        """
+        if isinstance(self._blobs, LocalFiles):
+            return None
+        name = _name(key)
+        path = self._root / f"{name}.sparse"
+        with self._gate(name):
+            size = self._blobs.head(key).size_bytes
+            if size <= SOON_BYTES or self._hold(self._root / f"{name}.source"):
+                return None
+            copy = self._sparse(key, path, size)
+            header = self._header(key, copy, size)
+            if reads.tracks and header.in_fragments:
+                header = self._with_fragments(key, copy, size, header)
+            counted(copy.read_bytes)
+            if _beginning(size, header, reads) is not None or _planned(size, header, reads) is not None:
+                return None
+
+        counting = threading.Lock()
+
+        def kept(start: int, stop: int) -> bytes:
+            with self._gate(name):
+                copy = self._sparse(key, path, size)
+                self._make_room(size_of(missing([(start, stop)], copy.have)))
+                data = copy.read(start, stop)
+            counted(copy.read_bytes)
+            return data
+
+        def fetched(start: int, stop: int) -> bytes:
+            with self._gate(name):
+                copy = self._sparse(key, path, size)
+                if not missing([(start, stop)], copy.have):
+                    return copy.read(start, stop)
+            data = self._blobs.get_range(key, start, stop)
+            with counting:  # this runs in two threads
+                counted(len(data))
+            return data
+
+        return SourceStream(size, kept=kept, fetch=fetched)
+
     def _part(self, key: str, path: Path, reads: Reads) -> Fetched | int:
         """The part of ``key`` at ``path``, with what was missing of ``reads``. If it has to be whole: how many bytes were read
         to know that. In its gate."""
         size = self._blobs.head(key).size_bytes
         if size <= SMALL_BYTES:
             return 0
-        if not self._hold(path):
-            note_of(path).unlink(missing_ok=True)
-            path.touch(0o600)
-            self._hold(path)
-        copy = SparseCopy(self._blobs, key, path, size)
+        copy = self._sparse(key, path, size)
         header = self._header(key, copy, size)
         beginning = _beginning(size, header, reads)
         if beginning is None and reads.tracks and header.in_fragments and size > SOON_BYTES:
@@ -147,6 +188,14 @@ class SourceCache:
         first_bytes = reads.first_bytes if beginning is not None else None
         index = None if first_bytes is not None else header.whole_index
         return Fetched(path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes)
+
+    def _sparse(self, key: str, path: Path, size: int) -> SparseCopy:
+        """The copy with holes at ``path``, held. In its gate."""
+        if not self._hold(path):
+            note_of(path).unlink(missing_ok=True)
+            path.touch(0o600)
+            self._hold(path)
+        return SparseCopy(self._blobs, key, path, size)
 
     def _header(self, key: str, copy: SparseCopy, size: int) -> _Header:
         with self._mutex:

@@ -172,12 +172,14 @@ def run_tool(
     on_line: Callable[[str], None] | None = None,
     nice: int = 0,
     check: bool = True,
+    stdin: int | None = None,
 ) -> ToolRun:
     """Run ``argv`` sandboxed, in ``scratch`` (the only writable place), with ``reads`` visible read-only.
 
     The tool gets its own process group and dies with this process, when ``stop`` is set (`Interrupted`) and at its
     limits (`ToolTimedOut`, `ToolCrashed`). ``on_line`` gets each line of standard output (``-progress pipe:1``).
-    ``nice``: how far it steps back for others, 0 to 19.
+    ``nice``: how far it steps back for others, 0 to 19. ``stdin``: the file descriptor that it gets as standard input; None:
+    nothing comes from there.
     With ``check`` a non-zero exit raises `ToolFailed` with the tail of standard error.
     """
     limits = limits or Limits()
@@ -186,7 +188,11 @@ def run_tool(
     scratch = scratch.absolute()
     command = sandboxed(argv, tools, scratch, reads, limits)
     running = _Running(
-        ["nice", "-n", str(nice), *command] if nice else command, argv=tuple(argv), cwd=scratch, on_line=on_line
+        ["nice", "-n", str(nice), *command] if nice else command,
+        argv=tuple(argv),
+        cwd=scratch,
+        on_line=on_line,
+        stdin=stdin,
     )
     if nice:
         running.step_back(nice)
@@ -210,7 +216,13 @@ class _Running:
     """A started tool: its pipes are read, its end is awaited, and it can be killed with all that it started."""
 
     def __init__(
-        self, command: list[str], *, argv: tuple[str, ...], cwd: Path, on_line: Callable[[str], None] | None
+        self,
+        command: list[str],
+        *,
+        argv: tuple[str, ...],
+        cwd: Path,
+        on_line: Callable[[str], None] | None,
+        stdin: int | None,
     ) -> None:
         self._argv, self._on_line = argv, on_line
         self._stdout, self._line, self._stderr = bytearray(), bytearray(), bytearray()
@@ -219,7 +231,7 @@ class _Running:
         self._usage: resource.struct_rusage | None = None
         self._process = subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,

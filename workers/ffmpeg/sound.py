@@ -6,7 +6,7 @@ AAC frame ``k`` of a rendition covers samples ``[1024 k, 1024 (k + 1))`` from ti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -32,13 +32,25 @@ _PACKET_SAMPLES: Mapping[str, str] = {"aac": "1024", "mp3": "576", "opus": "960"
 # pieces that are resampled apart.
 _CUT_S = Fraction(1, 25)
 
+_READ_AHEAD_S = 2  # decoders and filters hold sound back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """A file of one track: packets of the source as a seek to `excerpt_times` gives them. ``shift``: its times are so
+    many seconds later than the source's."""
+
+    path: Path
+    demuxer: str
+    shift: Fraction
+
 
 def audio_command(
     source: Source,
     rendition: AudioRendition,
     piece: AudioPiece,
     *,
-    input_path: Path,
+    input_path: Path | Excerpt,
     output_path: Path,
     threads: int = 1,
     program: str = "ffmpeg",
@@ -75,7 +87,7 @@ def evened_command(
     rendition: AudioRendition,
     piece: AudioPiece,
     *,
-    input_path: Path,
+    input_path: Path | Excerpt,
     output_path: Path,
     threads: int = 1,
     program: str = "ffmpeg",
@@ -99,23 +111,45 @@ def evened_source(source: Source, rendition: AudioRendition) -> tuple[Source, Au
     )
 
 
+def excerpt_times(source: Source, piece: AudioPiece) -> tuple[Fraction | None, Fraction]:
+    """Where ``piece`` is sought (None: it is read from the beginning), and until when there has to be sound, on the source's
+    own clock."""
+    seek = source.start + _cut(piece) - audio_lead(source)
+    until = Fraction((piece.frames.stop + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ) + _READ_AHEAD_S
+    return seek if seek > source.start else None, source.start + until
+
+
+def _cut(piece: AudioPiece) -> Fraction:
+    """Since time zero: what is decoded before is dropped."""
+    first = Fraction((piece.frames.start - PRE_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
+    return first // _CUT_S * _CUT_S - _CUT_S
+
+
 def _resampled(
-    source: Source, rendition: AudioRendition, piece: AudioPiece, input_path: Path, threads: int
+    source: Source, rendition: AudioRendition, piece: AudioPiece, input_path: Path | Excerpt, threads: int
 ) -> graph.Stream:
     """The source's sound from a little before the pre-roll of ``piece`` on, with times from zero in samples."""
     track = audio_track(source, rendition.track_index)
-    first = Fraction((piece.frames.start - PRE_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
-    cut = first // _CUT_S * _CUT_S - _CUT_S
-    seek = source.start + cut - audio_lead(source)
-    options = guarded(source, threads=threads, seek=seek if seek > source.start else None)
-    del options["reinit_filter"]  # sound of another layout cannot go through the same graph
+    if isinstance(input_path, Excerpt):
+        opened = _opened_excerpt(source, input_path, threads)
+        times = _audio_times(source, track, input_path.shift)
+    else:
+        options = guarded(source, threads=threads, seek=excerpt_times(source, piece)[0])
+        del options["reinit_filter"]  # sound of another layout cannot go through the same graph
+        opened = graph.opened(input_path, options, track.index)
+        times = _audio_times(source, track, Fraction(0))
     return (
-        graph.opened(input_path, options, track.index)
-        .filter("asetpts", _audio_times(source, track))
-        .filter("atrim", start=_seconds(cut))
+        opened.filter("asetpts", times)
+        .filter("atrim", start=_seconds(_cut(piece)))
         .filter("aresample", AUDIO_RATE_HZ, rematrix_maxval=1)  # a downmix is not allowed to clip
         .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
     )
+
+
+def _opened_excerpt(source: Source, excerpt: Excerpt, threads: int) -> graph.Stream:
+    options = guarded(replace(source, demuxer=excerpt.demuxer), threads=threads)
+    del options["reinit_filter"]
+    return graph.opened(excerpt.path, options, 0)
 
 
 def audio_options(rendition: AudioRendition) -> Options:
@@ -148,18 +182,18 @@ def audio_track(source: Source, index: int) -> AudioTrack:
     return next(track for track in source.audio if track.index == index)
 
 
-def _audio_times(source: Source, track: AudioTrack) -> str:
-    """Expression for times from zero in whole samples.
+def _audio_times(source: Source, track: AudioTrack, shift: Fraction) -> str:
+    """Expression for times from zero in whole samples, from times that are ``shift`` seconds later than the source's.
 
     Where the container rounds to milliseconds, packets are put back on the grid of their own length: otherwise pieces
     that start at different packets would be off their join by that rounding. It comes up to three times: in the first
     time of the track, in the packet's, and in what the decoder cuts off the first packet after a seek.
     """
     if demuxer_of(source) not in MILLISECOND_CLOCKS:
-        return f"round(PTS-({_seconds(source.start)})/TB)"
+        return f"round(PTS-({_seconds(source.start + shift)})/TB)"
     length = _PACKET_SAMPLES.get(track.codec, "NB_SAMPLES")
     # The end of a packet, because the first one's start may be cut off.
-    end = f"st(0,PTS-({_seconds(track.start)})/TB+NB_SAMPLES)"
+    end = f"st(0,PTS-({_seconds(track.start + shift)})/TB+NB_SAMPLES)"
     on_packets = f"st(1,round(ld(0)/{length})*{length})"
     chosen = f"if(lt(abs(ld(0)-ld(1)),min(0.002/TB,{length}/4)),ld(1),round(ld(0)))"
     return f"{end};{on_packets};{chosen}-NB_SAMPLES+round(({_seconds(track.start - source.start)})/TB)"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from packager.cmaf import AudioCut, cut_audio
-from storage.errors import WrongOutput
+from storage.errors import ToolCrashed, ToolFailed, ToolTimedOut, WrongOutput
 from storage.jobs import Encoded
 from storage.media.ladder import AudioPiece, AudioRendition, EncodePlan
 from storage.media.source import Source
 from storage.media.time import audio_segment_frames
 from workers.ffmpeg import sound
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.ffmpeg.sound import Excerpt
 from workers.planning.reads import piece_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
+from workers.steps.listening import excerpt_of
 from workers.steps.losses import sound_notes, worth_telling
 from workers.steps.reading import run_on_part
 from workers.steps.uploads import store_rendition
@@ -41,15 +44,7 @@ def audio(ctx: StepContext) -> Encoded:
     """Encode the job's piece of its audio rendition and store the segments. Where the source has no sound, or none that
     can be decoded, there is silence."""
     work = _work(ctx)
-    reads = piece_reads(work.source, work.rendition, work.piece)
-    run = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path))
-    cpu_ms = run.cpu_ms
-    try:
-        cut = _cut(ctx, work)
-    except WrongOutput as error:
-        log.info("sound_evened", **ctx.job.log_context(), error=str(error))
-        cpu_ms += _encode_evened(ctx, work, ctx.source())
-        cut = _cut(ctx, work)
+    run, cut = _from_excerpt(ctx, work) or _from_copy(ctx, work)
     stored = store_rendition(
         ctx,
         work.rendition.name,
@@ -61,7 +56,7 @@ def audio(ctx: StepContext) -> Encoded:
         content_type="audio/mp4",
     )
     lost = sound_notes(work.piece, run.stderr_tail)
-    return Encoded(outputs=(stored,), cpu_ms=cpu_ms, notes=worth_telling(lost, ctx.video.notes))
+    return Encoded(outputs=(stored,), cpu_ms=run.cpu_ms, notes=worth_telling(lost, ctx.video.notes))
 
 
 def _work(ctx: StepContext) -> _Work:
@@ -76,7 +71,41 @@ def _work(ctx: StepContext) -> _Work:
     )
 
 
-def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path) -> ToolRun:
+def _from_excerpt(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut] | None:
+    """The piece from packets that are read as a stream; None where a copy is to be read."""
+    excerpt = excerpt_of(ctx, work.source, work.rendition, work.piece)
+    if excerpt is None:
+        return None
+    try:
+        return _evened_if_need_be(ctx, work, _encode(ctx, work, work.source, work.rendition, excerpt), lambda: excerpt)
+    except (ToolCrashed, ToolTimedOut):
+        raise
+    except (ToolFailed, WrongOutput) as error:
+        log.info("excerpt_not_believed", **ctx.job.log_context(), said=str(error)[-300:])
+        return None
+    finally:
+        excerpt.path.unlink()
+
+
+def _from_copy(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut]:
+    reads = piece_reads(work.source, work.rendition, work.piece)
+    run = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path))
+    return _evened_if_need_be(ctx, work, run, ctx.source)
+
+
+def _evened_if_need_be(
+    ctx: StepContext, work: _Work, run: ToolRun, again: Callable[[], Path | Excerpt]
+) -> tuple[ToolRun, AudioCut]:
+    """What ``run`` made; where that is not the piece, it is made once more from ``again()``."""
+    try:
+        return run, _cut(ctx, work)
+    except WrongOutput as error:
+        log.info("sound_evened", **ctx.job.log_context(), error=str(error))
+        spent_ms = _encode_evened(ctx, work, again())
+        return replace(run, cpu_ms=run.cpu_ms + spent_ms), _cut(ctx, work)
+
+
+def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path | Excerpt) -> ToolRun:
     """The piece, from ``source`` at ``path``."""
     argv = sound.audio_command(
         source, rendition, work.piece, input_path=path, output_path=_output(ctx), program=str(ctx.tools.ffmpeg)
@@ -84,7 +113,7 @@ def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendi
     return _run(ctx, argv, path)
 
 
-def _encode_evened(ctx: StepContext, work: _Work, path: Path) -> int:
+def _encode_evened(ctx: StepContext, work: _Work, path: Path | Excerpt) -> int:
     """The piece by way of samples that are all alike."""
     samples = ctx.scratch / "sound.nut"
     argv = sound.evened_command(
@@ -100,9 +129,10 @@ def _encode_evened(ctx: StepContext, work: _Work, path: Path) -> int:
     return evened.cpu_ms + encoded.cpu_ms
 
 
-def _run(ctx: StepContext, argv: list[str], path: Path) -> ToolRun:
+def _run(ctx: StepContext, argv: list[str], path: Path | Excerpt) -> ToolRun:
+    reads = (path.path if isinstance(path, Excerpt) else path,)
     return run_tool(
-        argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), limits=LIMITS, stop=ctx.stop, nice=ctx.nice
+        argv, tools=ctx.tools, scratch=ctx.scratch, reads=reads, limits=LIMITS, stop=ctx.stop, nice=ctx.nice
     )
 
 

@@ -17,13 +17,15 @@ from workers.ffmpeg.process import Tools
 from workers.keys import KeyCabinet
 from workers.planning.reads import Reads
 from workers.sources import Fetched
+from workers.streams import SourceStream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
     """``source``: path of a local, read-only copy of the source, made on first call. ``scratch``: an empty directory of
     the job's own; the runner removes it. ``stop``: set when the lease is lost or the worker drains; tools then die and
-    `Interrupted` is raised. ``part``: as `reading` says; None: sources are whole here.
+    `Interrupted` is raised. ``part``: as `reading` says; None: sources are whole here. ``stream``: the source without a local
+    copy, for a tool that reads it through us; None, and where it gives None: `reading` is better.
     ``threads``: how many threads a tool should use. ``nice``: how far tools step back for others, 0 to 19. ``keys``: None
     where nothing is encrypted."""
 
@@ -39,6 +41,7 @@ class StepContext:
     nice: int = 0
     now_ms: int = 0
     part: Callable[[Reads], Fetched] | None = None
+    stream: Callable[[Reads], SourceStream | None] | None = None
     keys: KeyCabinet | None = None
 
     def reading(self, reads: Reads) -> Fetched:

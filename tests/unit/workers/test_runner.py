@@ -29,6 +29,7 @@ from workers.planning.on_cpu import on_cpu
 from workers.planning.reads import Reads
 from workers.sources import Fetched
 from workers.steps.context import Step, StepContext
+from workers.streams import SourceStream
 
 EVENT_TIMEOUT_S = 20
 
@@ -151,7 +152,9 @@ def test_tools_of_other_lanes_step_back_for_what_makes_a_video_playable(
     assert nice == {Lane.PLAYABLE: 0, Lane.BULK: 10}
 
 
-def test_what_a_job_reads_of_its_source_is_measured_whole_or_in_part(tmp_path: Path, catalogue: SqlCatalogue) -> None:
+def test_what_a_job_reads_of_its_source_is_measured_whole_in_part_or_as_a_stream(
+    tmp_path: Path, catalogue: SqlCatalogue
+) -> None:
     class Told:
         def fetch(self, key: str) -> Fetched:
             return Fetched(path=tmp_path, read_bytes=1000)
@@ -159,15 +162,21 @@ def test_what_a_job_reads_of_its_source_is_measured_whole_or_in_part(tmp_path: P
         def fetch_part(self, key: str, reads: Reads) -> Fetched:
             return Fetched(path=tmp_path, read_bytes=20)
 
+        def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None:
+            counted(3)
+            return None
+
     def inspect(ctx: StepContext) -> Outcome:
         ctx.reading(Reads())
         ctx.source()
+        assert ctx.stream is not None
+        ctx.stream(Reads())
         return MADE_UP[JobKind.INSPECT](ctx)
 
     an_uploaded_video(catalogue)
     parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.INSPECT: inspect})
     (measured,) = run(dataclasses.replace(parts, sources=Told()))
-    assert measured.read_bytes == 1020
+    assert measured.read_bytes == 1023
 
 
 def test_renditions_that_move_to_the_cpu_are_counted_by_what_failed(tmp_path: Path, catalogue: SqlCatalogue) -> None:
