@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Route, expect
 
 from tests.e2e.firefox import find_firefox, running_firefox
 from tests.e2e.journeys.walking import SCHEMES, SOON_MS, FinishedFilm, keep, keep_picture, screens
-from tests.e2e.published import until_settled
+from tests.e2e.published import until_settled, video_facts
 from tests.e2e.stack import RunningStack
 from tests.e2e.web import SCREENS, Opened, opened
 
@@ -96,6 +96,26 @@ def scrubs(it: Opened) -> None:
     expect(it.page.locator(".peek b")).to_contain_text("By the brook")
     it.page.mouse.up()
     it.until("video.currentTime > 8 && video.currentTime < 13")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("stream", ["hls", "dash"])
+def test_a_film_that_is_opened_at_its_very_end_comes_to_a_picture(
+    house: RunningStack, finished: FinishedFilm, browser: Browser, node_modules: Path, stream: str
+) -> None:
+    """As it is when its ladder is complete at last and somebody has just watched it to its end."""
+    video = finished.there()
+    with opened(browser, house.api) as it:
+        it.page.add_init_script(f"localStorage.setItem('fishladder.likes', JSON.stringify({{engine: '{stream}'}}))")
+        it.go(f"/watch/{video}#t={video_facts(house.api, video)['duration_seconds']}")
+        it.until("video && video.readyState >= 2 && !video.seeking && video.currentTime > 16")
+        it.page.keyboard.press("k")
+        it.until("video.ended")
+        it.choose("Stream", {"hls": "DASH", "dash": "HLS"}[stream])  # what has ended is at its beginning again
+        it.until("video.readyState >= 2 && video.paused && video.currentTime < 1")
+        it.page.keyboard.press("k")
+        it.until("video.currentTime > 0.5")
+        assert it.wrong == []
 
 
 @pytest.mark.e2e

@@ -27,11 +27,11 @@ export function growing(player) {
 
   const changeOver = () => {
     const { element } = player;
-    const [position, paused, rate] = [element.currentTime, element.paused, element.playbackRate];
+    const [position, paused, rate] = [player.goesOnAt(), element.paused, element.playbackRate];
     const lift = player.freeze();
     player.load(position || -1);
     element.playbackRate = rate;
-    resumeAt(element, position, { paused, lift });
+    player.resuming = resumeAt(element, position, { paused, lift });
     setTimeout(lift, LIFT_AT_LAST_MS);
   };
 

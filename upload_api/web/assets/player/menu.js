@@ -125,11 +125,11 @@ export class Menu {
 
   qualities() {
     const { all, chosen, playing } = this.player.engine.qualities();
-    const choose = (id) => this.chose(() => this.player.setQuality(id));
+    const choose = (level) => this.chose(() => this.player.setQuality(level));
     const auto = playing && chosen === "auto" ? say("player.auto.now", { name: playing }) : say("player.auto");
     return [
-      this.item(auto, chosen === "auto", () => choose("auto")),
-      ...all.map((level) => this.item(level.name, chosen === level.id, () => choose(level.id), bitRate(level.rate))),
+      this.item(auto, chosen === "auto", () => choose(null)),
+      ...all.map((level) => this.item(level.name, chosen === level.id, () => choose(level), bitRate(level.rate))),
     ];
   }
 

@@ -4,7 +4,7 @@ import { $, fill, make } from "../core/dom.js";
 import { art, icon } from "../core/icons.js";
 import { clock, lasting, percent, say } from "../core/text.js";
 import { liftCaptions } from "./captions.js";
-import { chooseEngine, urlFor } from "./engines/choice.js";
+import { chooseEngine, fetchAhead, urlFor } from "./engines/choice.js";
 import { growing } from "./growing.js";
 import { keyHelp, listenToKeys } from "./keyboard.js";
 import { like, likes, rememberedPosition, rememberPosition } from "./memory.js";
@@ -15,6 +15,7 @@ import { Scrubber } from "./scrubber.js";
 const IDLE_MS = 2600;
 const RETRY_MS = 3000;
 const REMEMBER_MS = 5000;
+const LAST_START_S = 0.5; // before its end; a film that is loaded to begin later than that never comes to a picture
 
 /** A name for this play in what is reported of it; `randomUUID` is for HTTPS alone. */
 function sessionName() {
@@ -34,6 +35,7 @@ export class Player {
     this.video = null;
     this.engine = null;
     this.session = sessionName();
+    this.resuming = null; // how it goes on after it was loaded anew
     this.wishedHeight = null; // of the quality that was chosen, for when the film is loaded again; null: by itself
     this.build(title, href);
     this.listen();
@@ -182,8 +184,18 @@ export class Player {
   }
 
   load(position) {
-    this.engine.load(this.url, { position, height: this.wishedHeight, cmcd: { session: this.session, content: this.video.id } });
+    this.engine.load(this.url, { position: Math.min(position, this.lastStart()), height: this.wishedHeight, cmcd: { session: this.session, content: this.video.id } });
     if (likes().rate) this.element.playbackRate = likes().rate;
+  }
+
+  /** The latest moment that a film which is loaded anew may begin at. */
+  lastStart() {
+    return this.length() > 0 ? Math.max(0, this.length() - LAST_START_S) : Infinity;
+  }
+
+  /** Where it goes on when it is loaded anew: what has ended is at its beginning again. */
+  goesOnAt() {
+    return this.element.ended ? 0 : Math.min(this.element.currentTime, this.lastStart());
   }
 
   /** Seconds of an address that ends in `#t=90`. */
@@ -200,12 +212,12 @@ export class Player {
   async useEngine(name) {
     like({ engine: name });
     const lift = this.freeze();
-    const [at, paused] = [this.element.currentTime, this.element.paused];
+    const [at, paused] = [this.goesOnAt(), this.element.paused];
     clearTimeout(this.retry);
     this.engine.destroy();
     this.engine = null; // until the other is fetched nobody is to be asked
     this.startAt = at;
-    resumeAt(this.element, at, { paused, lift });
+    this.resuming = resumeAt(this.element, at, { paused, lift });
     this.starting = true;
     await this.begin(name);
     this.starting = false;
@@ -251,7 +263,9 @@ export class Player {
     const { seekable } = this.element;
     const last = seekable.length ? seekable.end(seekable.length - 1) : this.length();
     if (to > last + 1) this.passing(say("player.unmade", { at: clock(last) }));
-    this.element.currentTime = Math.min(Math.max(0, to), Math.max(0, last - 0.05));
+    const at = Math.min(Math.max(0, to), Math.max(0, last - 0.05));
+    this.element.currentTime = at;
+    this.resuming?.goTo(at);
     this.drawTime();
   }
 
@@ -277,9 +291,10 @@ export class Player {
     this.passing(`${rate}×`);
   }
 
-  setQuality(id) {
-    this.wishedHeight = this.engine.qualities().all.find((each) => each.id === id)?.height ?? null;
-    this.engine.chooseQuality(id);
+  /** `level`: one of the engine's qualities; null for what it thinks best. */
+  setQuality(level) {
+    this.wishedHeight = this.engine.wished = level?.height ?? null;
+    this.engine.chooseQuality(level?.id ?? "auto");
   }
 
   setText(id) {
@@ -409,6 +424,7 @@ export class Player {
   /** There is nothing to play yet, or never will be. */
   lower(video) {
     const ends = ["rejected", "failed", "deleted"].includes(video.state);
+    if (!ends) fetchAhead(likes().engine ?? "hls");
     const share = video.uploaded ?? (video.source_bytes && video.state === "uploading" ? video.received_bytes / video.source_bytes : null);
     this.curtainSays({
       title: say(ends ? "curtain.never" : `curtain.${video.state}`),

@@ -41,19 +41,23 @@ export function titleEditor(current, onChange) {
 
 export function visibilityChoice(current, onChange) {
   const root = $("visibility");
+  let asking = 0; // what is being changed shows what was chosen, whatever else is told of the video meanwhile
   const radios = ["public", "unlisted", "signed"].map((value) => {
     const input = make("input", {
       type: "radio", name: "visibility", value,
       onchange: async () => {
+        asking += 1;
         const done = await trying(async () => onChange(await api.change(current().id, { visibility: value })));
+        asking -= 1;
+        show();
         if (done) toast(say("visibility.done"));
-        else show();
       },
     });
     return make("label", { class: "choice" }, input, make("span", {}, say(`visibility.${value}`)), make("span", {}, say(`visibility.${value}.words`)));
   });
   fill(root, ...radios);
   const show = () => {
+    if (asking) return;
     for (const input of root.querySelectorAll("input")) input.checked = input.value === current().visibility;
   };
   return show;

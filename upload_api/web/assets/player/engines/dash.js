@@ -38,13 +38,12 @@ export class DashEngine {
       events.STREAM_INITIALIZED, events.QUALITY_CHANGE_RENDERED, events.TRACK_CHANGE_RENDERED, events.TEXT_TRACKS_ADDED,
       events.MANIFEST_LOADED,
     ]) player.on(event, () => this.onTracks());
-    if (height) {
-      player.on(events.STREAM_INITIALIZED, () => {
-        const rung = this.qualities().all.find((each) => each.height === height);
-        // Nothing is there yet that could be replaced, and what replaces it would meet the first segments on their way.
-        if (rung) this.chooseQuality(rung.id, { replace: false });
-      });
-    }
+    this.wished = height;
+    player.on(events.STREAM_INITIALIZED, () => {
+      const rung = this.wished && this.qualities().all.find((each) => each.height === this.wished);
+      // Nothing is there yet that could be replaced, and what replaces it would meet the first segments on their way.
+      if (rung) this.chooseQuality(rung.id, { replace: false });
+    });
     player.on(events.ERROR, (event) => this.broke(event.error));
     player.initialize(this.element, url, false, position > 0 ? position : undefined);
   }

@@ -35,8 +35,9 @@ export class HlsEngine {
     });
     this.hls = hls;
     this.recovered = 0;
+    this.wished = height; // and whatever is wished for before the playlist is here
     const { Events } = Hls;
-    if (height) hls.on(Events.MANIFEST_PARSED, () => this.chooseHeight(height));
+    hls.on(Events.MANIFEST_PARSED, () => this.wished && this.chooseHeight(this.wished));
     if (quality === "top") hls.on(Events.MANIFEST_PARSED, () => (hls.currentLevel = this.topLevel()));
     for (const event of [
       Events.MANIFEST_PARSED, Events.LEVEL_SWITCHED, Events.LEVELS_UPDATED, Events.AUDIO_TRACKS_UPDATED,
@@ -113,6 +114,7 @@ export class HlsEngine {
   }
 
   chooseQuality(id) {
+    if (id !== "auto" && !this.hls.levels[id]) return;
     this.hls.config.capLevelToPlayerSize = id === "auto";
     this.hls.nextLevel = id === "auto" ? -1 : id;
     this.onTracks();
