@@ -42,7 +42,9 @@ def read_excerpt(printed: bytes, source: Source, piece: AudioPiece, to: Path) ->
         report = json.loads(printed)
         if "error" in report:
             return str(report["error"])
-        excerpt = Excerpt(path=to, demuxer=str(report["muxer"]), shift=Fraction(report["shift"]))
+        excerpt = Excerpt(
+            path=to, demuxer=str(report["muxer"]), shift=Fraction(report["shift"]), searched=bool(report["searched"])
+        )
         landed_us = report["landed_us"]
     except (ValueError, KeyError, TypeError):
         return "what the program printed makes no sense"

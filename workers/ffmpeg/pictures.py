@@ -10,7 +10,7 @@ from storage.media.time import FrameRange
 from workers.ffmpeg import graph
 from workers.ffmpeg.command import video_track
 from workers.ffmpeg.inputs import Options, demuxer_of, guarded
-from workers.planning.thumbnails import StoryboardPlan, poster_size
+from workers.planning.thumbnails import RUN_UP, StoryboardPlan, poster_size
 
 POSTER_SECONDS = 8
 """A film often fades in: the poster is chosen from this many seconds."""
@@ -59,15 +59,21 @@ def storyboard_command(
     input_path: Path,
     output_pattern: Path,
     threads: int,
+    tiles: range | None = None,
     filters: frozenset[str] = frozenset(),
     program: str = "ffmpeg",
 ) -> list[str]:
-    """JPEG sprites, numbered from 0 by ``output_pattern``. Thumbnail ``n`` shows the film near ``n`` intervals."""
+    """JPEG sprites, numbered by ``output_pattern``: all from 0, or those of ``tiles``. Thumbnail ``n`` shows the film near
+    ``n`` intervals, the same picture whether its sprite is made alone or with others."""
     track = video_track(source)
     size = (storyboard.width, storyboard.height)
-    everything = Chunk(index=0, frames=FrameRange(0, storyboard.count), first_segment=0)
-    grid = graph.chunk_grid(everything, frame_rate=1 / storyboard.interval, zero=source.start, lead=0)
-    options = guarded(source, threads=threads)
+    tiles = tiles if tiles is not None else range(storyboard.tile_count)
+    shown = storyboard.thumbnails_of(tiles)
+    lead = min(RUN_UP, shown.start)
+    part = Chunk(index=0, frames=FrameRange(shown.start, shown.stop), first_segment=0)
+    grid = graph.chunk_grid(part, frame_rate=1 / storyboard.interval, zero=source.start, lead=lead)
+    first = shown.start - lead
+    options = guarded(source, threads=threads, seek=source.start + first * storyboard.interval if first > 0 else None)
     if storyboard.keyframes_only:
         options["skip_frame"] = "nokey"
         if demuxer_of(source) == "mov":
@@ -80,5 +86,7 @@ def storyboard_command(
     video = graph.tagged(graph.tone_mapped(video, track, size, filters), track, filters)
     video = graph.as_jpeg(video, *size).filter("tile", f"{storyboard.columns}x{storyboard.rows}")
     return graph.arguments(
-        program, [graph.written(video, output_pattern, {**_JPEG, "start_number": 0, "q:v": 5})], threads=threads
+        program,
+        [graph.written(video, output_pattern, {**_JPEG, "start_number": tiles.start, "q:v": 5})],
+        threads=threads,
     )

@@ -38,11 +38,12 @@ _READ_AHEAD_S = 2  # decoders and filters hold sound back
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
     """A file of one track: packets of the source as a seek to `excerpt_times` gives them. ``shift``: its times are so
-    many seconds later than the source's."""
+    many seconds later than the source's. ``searched``: the place in the source was found by us, not by the container."""
 
     path: Path
     demuxer: str
     shift: Fraction
+    searched: bool = False
 
 
 def audio_command(

@@ -22,7 +22,7 @@ from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
 from workers.steps.listening import excerpt_of
 from workers.steps.losses import sound_notes, worth_telling
-from workers.steps.reading import run_on_part
+from workers.steps.reading import run_on_part, stumbled
 from workers.steps.uploads import store_rendition
 
 log = structlog.get_logger(__name__)
@@ -77,14 +77,18 @@ def _from_excerpt(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut] | N
     if excerpt is None:
         return None
     try:
-        return _evened_if_need_be(ctx, work, _encode(ctx, work, work.source, work.rendition, excerpt), lambda: excerpt)
+        run = _encode(ctx, work, work.source, work.rendition, excerpt)
+        if not (excerpt.searched and stumbled(run.stderr_tail)):
+            return _evened_if_need_be(ctx, work, run, lambda: excerpt)
+        said = run.stderr_tail
     except (ToolCrashed, ToolTimedOut):
         raise
     except (ToolFailed, WrongOutput) as error:
-        log.info("excerpt_not_believed", **ctx.job.log_context(), said=str(error)[-300:])
-        return None
+        said = str(error)
     finally:
         excerpt.path.unlink()
+    log.info("excerpt_not_believed", **ctx.job.log_context(), said=said[-300:])
+    return None
 
 
 def _from_copy(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut]:

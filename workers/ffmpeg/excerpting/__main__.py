@@ -17,7 +17,7 @@ from pathlib import Path
 import av.error
 import av.logging
 
-from .copying import Wanted, copied, opened
+from .copying import Wanted, excerpt
 from .remote import RemoteFile
 from .writing import Unfit
 
@@ -43,9 +43,7 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=sys.stdin.fileno()) as connection:
         file = RemoteFile(connection, asked.size)
         try:
-            with opened(file, wanted) as container:
-                file.opened()
-                report = copied(container, wanted, asked.to)
+            report = excerpt(file, wanted, asked.to)
         except (av.error.FFmpegError, Unfit, ValueError) as error:
             report = {"error": f"{type(error).__name__}: {error}"}
     json.dump(report, sys.stdout)

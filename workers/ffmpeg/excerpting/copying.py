@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,15 +12,14 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from .landing import LATE_S, TooLate, from_keyframe, sought_us, time_of
+from .remote import RemoteFile
+from .splicing import SEARCHED, spliced
 from .writing import Excerpt, Unfit
 
 BUFFER_BYTES = 64 * 1024
-LATE_S = 30
-"""Sound may stand so far behind pictures of the same time; whoever waits for longer waits for sound that is not there."""
-SEEK_TO_SHOWN_TIMES = 0x4000000
-"""``AVFMT_SEEK_TO_PTS``: other formats' seeks go by decoding times."""
-BEFORE_REORDERED_US = 3 * 1_000_000 // 23
-"""How much earlier the ffmpeg program seeks for them where pictures are reordered (``ffmpeg_demux.c``)."""
+BEFORE_S = (3, 12, LATE_S)
+"""So much earlier a file is read on in where libavformat does not seek, until a keyframe lies in between."""
 
 
 @dataclass(frozen=True)
@@ -44,46 +44,55 @@ def opened(file: Any, wanted: Wanted) -> InputContainer:
     return container
 
 
-def copied(container: InputContainer, wanted: Wanted, to: Path, *, seeks: bool = True) -> dict[str, Any]:
-    """Copy the packets of ``wanted`` to a file at ``to``; what was copied, for whoever reads it. ``seeks``: libavformat
-    finds the place; else the file jumps there by itself."""
+def excerpt(file: RemoteFile, wanted: Wanted, to: Path) -> dict[str, Any]:
+    """Copy the packets of ``wanted`` to a file at ``to``; what was copied, for whoever reads it."""
+    if wanted.seek_us is None or wanted.demuxer not in SEARCHED:
+        with opened(file, wanted) as container:
+            file.opened()
+            stream = _track(container, wanted)
+            if wanted.seek_us is not None:
+                container.seek(sought_us(container, wanted.seek_us))
+            return {**_copied(container.demux(), stream, wanted, to), "searched": False}
+    sought = Fraction(wanted.seek_us, 1_000_000)
+    for before_s in BEFORE_S:
+        found = spliced(file, wanted.demuxer, sought - before_s)
+        with opened(found.file if found else file, wanted) as container:
+            stream = _track(container, wanted)
+            goal = Fraction(sought_us(container, wanted.seek_us), 1_000_000)
+            packets = from_keyframe(container, stream, goal, found.time if found else None)
+            try:
+                return {**_copied(packets, stream, wanted, to), "searched": True}
+            except TooLate:
+                continue
+    raise Unfit("keyframes are too far apart")
+
+
+def _track(container: InputContainer, wanted: Wanted) -> Any:
     if wanted.index >= len(container.streams):
         raise Unfit("there is no such track")
     stream = container.streams[wanted.index]
     if stream.type != "audio" or stream.time_base is None:
         raise Unfit("this track is no sound")
-    if wanted.seek_us is not None and seeks:
-        container.seek(_sought(container, wanted.seek_us))
-    with Excerpt(stream, wanted.demuxer, to) as excerpt:
-        landed_us = _copy(container, stream, wanted, excerpt, from_us=None if seeks else wanted.seek_us)
-        if excerpt.empty:
-            excerpt.add_silence(Fraction(wanted.until_us, 1_000_000))
-    return {**excerpt.report(), "landed_us": landed_us}
+    return stream
 
 
-def _sought(container: InputContainer, seek_us: int) -> int:
-    reordered = any(getattr(each.codec_context, "has_b_frames", False) for each in container.streams.video)
-    return seek_us - (BEFORE_REORDERED_US if reordered and not container.format.flags & SEEK_TO_SHOWN_TIMES else 0)
-
-
-def _copy(container: InputContainer, stream: Any, wanted: Wanted, excerpt: Excerpt, from_us: int | None) -> int | None:
-    """The time of the first packet of any track from ``from_us`` on."""
+def _copied(packets: Iterable[Any], stream: Any, wanted: Wanted, to: Path) -> dict[str, Any]:
     until = Fraction(wanted.until_us, 1_000_000)
-    landed = None
-    for packet in container.demux():
-        if not packet.size:
-            continue
-        decoded = packet.dts if packet.dts is not None else packet.pts
-        if decoded is None or packet.time_base is None:
-            if packet.stream_index == wanted.index:
-                raise Unfit("not every packet has a time")
-            continue
-        at = decoded * packet.time_base
-        if from_us is not None and at * 1_000_000 < from_us:
-            continue
-        landed = at if landed is None else landed
-        if at >= until + (LATE_S if packet.stream_index != wanted.index else 0):
-            break
-        if packet.stream_index == wanted.index:
-            excerpt.add(packet)
-    return math.floor(landed * 1_000_000) if landed is not None else None
+    landed: Fraction | None = None
+    with Excerpt(stream, wanted.demuxer, to) as excerpt:
+        for packet in packets:
+            if not packet.size:
+                continue
+            ours, at = packet.stream_index == wanted.index, time_of(packet)
+            if at is None:
+                if ours:
+                    raise Unfit("not every packet has a time")
+                continue
+            landed = at if landed is None else landed
+            if at >= until + (0 if ours else LATE_S):
+                break
+            if ours:
+                excerpt.add(packet)
+        if excerpt.empty:
+            excerpt.add_silence(until)
+    return {**excerpt.report(), "landed_us": math.floor(landed * 1_000_000) if landed is not None else None}
