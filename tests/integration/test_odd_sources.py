@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
+from PIL import Image
 
 from storage.catalogue import Video
 from storage.lifecycle import VideoState
@@ -53,8 +55,8 @@ def flat(color: str, rate: int = 12, seconds: float = 0.5) -> tuple[str, ...]:
     return ("-f", "lavfi", "-i", f"color={color}:size={SIZE}:rate={rate}:duration={seconds}")
 
 
-def shown(folder: Path, place: tuple[int, int] = (2, 2)) -> list[tuple[int, int, int]]:
-    """Each picture of the top rung at ``place``, in quarters of it: (red, green, blue) after decoding."""
+def decoded(folder: Path) -> list[Image.Image]:
+    """Each picture of the top rung."""
     rendition = max(
         (path.parent for path in (folder / "site").glob("*p/media.m3u8")), key=lambda each: int(each.name[:-1])
     )
@@ -62,7 +64,12 @@ def shown(folder: Path, place: tuple[int, int] = (2, 2)) -> list[tuple[int, int,
     whole = folder / "whole.mp4"
     whole.write_bytes(init.read_bytes() + b"".join(segment.read_bytes() for segment in segments))
     with av.open(str(whole)) as film:
-        pictures = [frame.to_image() for frame in film.decode(video=0)]
+        return [frame.to_image() for frame in film.decode(video=0)]
+
+
+def shown(folder: Path, place: tuple[int, int] = (2, 2)) -> list[tuple[int, int, int]]:
+    """Each picture of the top rung at ``place``, in quarters of it: (red, green, blue) after decoding."""
+    pictures = decoded(folder)
     return [picture.getpixel((picture.width * place[0] // 4, picture.height * place[1] // 4)) for picture in pictures]
 
 
@@ -219,3 +226,66 @@ def test_sound_of_one_to_eight_channels_is_heard_in_every_rendition(
         parts = [*folder.glob("init-*.mp4"), *sorted(folder.glob("*.m4s"))]
         heard = samples_heard(b"".join(path.read_bytes() for path in parts))
         assert max(map(abs, heard)) > 0.02, rendition.name
+
+
+BAR = "geq=lum='if(between(X,20+100*T,60+100*T),220,50)':cb=128:cr=128"  # 100 pixels a second to the right
+LINES = "geq=lum='if(between(X,20+100*T,60+100*T),220,if(lt(mod(Y,4),2),180,60))':cb=128:cr=128"
+
+
+def moving(picture: str, fields: str = "null") -> tuple[str, ...]:
+    source = "color=gray:size=192x144:rate=50:duration=1.2"
+    return ("-f", "lavfi", "-i", source, "-vf", f"format=yuv420p,{picture},{fields},format=yuv420p")
+
+
+def grey(picture: Image.Image) -> list[list[int]]:
+    """Rows of an upright picture."""
+    flat = list(picture.convert("L").tobytes())
+    return [flat[row * picture.width : (row + 1) * picture.width] for row in range(picture.height)]
+
+
+def combing(rows: list[list[int]]) -> float:
+    """How far rows are from those above and below them, on average. Pictures that are alike from top to bottom have none."""
+    apart = [
+        abs(2 * here - above - below) / 2
+        for up, row, down in zip(rows, rows[1:], rows[2:], strict=False)
+        for above, here, below in zip(up, row, down, strict=True)
+    ]
+    return sum(apart) / len(apart)
+
+
+def bar_at(row: list[int]) -> float:
+    """Where the middle of the bright bar is."""
+    bright = [x for x, value in enumerate(row) if value > 135]
+    return sum(bright) / len(bright)
+
+
+@pytest.mark.parametrize("first", ["tff", "bff"])
+def test_what_moves_in_fields_has_no_comb_and_goes_one_way(
+    first: str, make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    woven = moving(BAR, f"interlace=scan={first}:lowpass=0")
+    film = make(*woven, "-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme", "fields.ts")
+    with av.open(str(film)) as source:
+        before = max(combing(grey(frame.to_image())) for frame in source.decode(video=0))
+    ready(film)
+    pictures = [grey(picture) for picture in decoded(tmp_path)]
+    assert len(pictures) == 30
+    # Two fields are two pixels apart, at both edges of the bar.
+    assert before > 1
+    assert max(combing(rows) for rows in pictures) < before / 10
+    for y in (40, 41, 100, 101):
+        path = [bar_at(rows[y]) for rows in pictures]
+        steps = [later - earlier for earlier, later in itertools.pairwise(path)]
+        assert all(3 <= step <= 5 for step in steps), steps
+
+
+def test_whole_pictures_that_are_said_to_be_fields_keep_their_fine_lines(
+    make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    interlaced = ("-c:v", "libx264", "-qp", "10", "-x264-params", "tff=1", "-flags", "+ildct+ilme")
+    ready(make(*moving(LINES, "fps=25"), *interlaced, "lines.ts"))
+    rows = grey(decoded(tmp_path)[15])
+    lines = [sum(row[140:180]) / 40 for row in rows[40:120]]  # ahead of the bar: bright, bright, dark, dark
+    bright = [value for y, value in enumerate(lines) if y % 4 < 2]
+    dark = [value for y, value in enumerate(lines) if y % 4 >= 2]
+    assert min(bright) - max(dark) > 90  # of 120 in the source; with every second row made up, less than half of it
