@@ -119,6 +119,25 @@ def test_a_film_that_is_opened_at_its_very_end_comes_to_a_picture(
 
 
 @pytest.mark.e2e
+def test_a_quality_that_is_chosen_at_the_end_is_that_of_the_next_play(
+    house: RunningStack, finished: FinishedFilm, browser: Browser, node_modules: Path
+) -> None:
+    video = finished.there()
+    with opened(browser, house.api) as it:
+        it.go(f"/watch/{video}")
+        it.play()
+        it.until("video.currentTime > 1 && video.videoHeight > 240 && video.buffered.end(0) > video.duration - 0.5")
+        it.page.get_by_role("slider", name="Position").focus()
+        it.page.keyboard.press("End")
+        it.until("video.ended")
+        it.choose("Quality", "240p")
+        it.page.keyboard.press("0")
+        it.page.keyboard.press("k")
+        it.until("video.videoHeight === 240 && video.currentTime < 10")
+        assert it.wrong == []
+
+
+@pytest.mark.e2e
 def test_controls_go_when_a_film_plays_unless_somebody_goes_by_keys(
     house: RunningStack, finished: FinishedFilm, browser: Browser, node_modules: Path
 ) -> None:

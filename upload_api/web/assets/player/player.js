@@ -89,7 +89,10 @@ export class Player {
     element.addEventListener("playing", () => this.plays());
     element.addEventListener("waiting", () => this.waits());
     element.addEventListener("seeking", () => this.waits());
-    element.addEventListener("seeked", () => this.settled());
+    element.addEventListener("seeked", () => {
+      this.settled();
+      this.drawState(); // what had ended may not be at its end any more
+    });
     element.addEventListener("canplay", () => this.settled());
     element.addEventListener("loadeddata", () => this.drawState());
     for (const event of ["loadedmetadata", "resize"]) element.addEventListener(event, () => this.drawPicture());

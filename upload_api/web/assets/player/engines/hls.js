@@ -1,5 +1,7 @@
 // HLS over Media Source Extensions, or over ManagedMediaSource where a phone has only that: hls.js.
 
+const LAST_S = 8; // two segments: the one that plays, and the one that is kept because it comes next
+
 let Hls = null;
 
 export const name = "hls";
@@ -113,10 +115,17 @@ export class HlsEngine {
     if (rung) this.chooseQuality(rung.id);
   }
 
+  /** Then all that is left is loaded, and hls.js would leave it as it is, for the next play too. */
+  isNearlyOver() {
+    const { readyState, duration, currentTime } = this.element;
+    return readyState > 0 && duration - currentTime < LAST_S;
+  }
+
   chooseQuality(id) {
     if (id !== "auto" && !this.hls.levels[id]) return;
     this.hls.config.capLevelToPlayerSize = id === "auto";
-    this.hls.nextLevel = id === "auto" ? -1 : id;
+    if (id !== "auto" && this.isNearlyOver()) this.hls.currentLevel = id;
+    else this.hls.nextLevel = id === "auto" ? -1 : id;
     this.onTracks();
   }
 
