@@ -33,7 +33,7 @@ class JobKind(StrEnum):
     INSPECT = "inspect"
     ENCODE = "encode"  # payload: {"chunk": index, "rungs": [names]}
     AUDIO = "audio"  # payload: {"rendition": name, "piece": index}
-    THUMBNAILS = "thumbnails"  # payload: {}
+    THUMBNAILS = "thumbnails"  # payload: {}, or of a part {"tiles": [first sprite, behind the last one]}
     SUBTITLES = "subtitles"  # payload: {"tracks": [names]}, and of uploaded ones {"whole": name of the file}
     PUBLISH = "publish"  # payload: {}; at most one ready per video
 
@@ -185,12 +185,14 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thumbnailed:
-    """Poster and storyboard. Committing adds a `PUBLISH` job unless one is ready."""
+    """Poster and storyboard, or some sprites of it. Committing them all adds a `PUBLISH` job unless one is ready."""
 
     names: tuple[PublishedName, ...]
     storyboard: dict[str, Any]
     """What manifests need of the tiles: ``tiles`` (list of names), ``columns``, ``rows``, ``interval`` ("n/d" seconds),
-    ``tile_width``, ``tile_height``, ``count``."""
+    ``tile_width``, ``tile_height``, ``count``. Empty: there will be none."""
+    part: bool = False
+    """Other jobs make the other ``tiles``: the storyboard is there once the last of them is."""
     cpu_ms: int = 0
 
 

@@ -30,7 +30,7 @@ from workers.planning.policy import DEFAULT_POLICY
 AROUND_S = 0.25
 """Claim, start of tools, fetching a part of the source, storing segments and the commit, seen on the embedded stack."""
 MEASURED = (JobKind.ENCODE, JobKind.AUDIO)
-"""Thumbnails are one job a film, and what they cost a short one says nothing of a long one."""
+"""What thumbnails cost a short film says nothing of a long one."""
 INSPECT_S = 0.8
 PUBLISH_S = 0.06
 PUBLISH_S_PER_1000_SEGMENTS = 0.05
@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     plan = plan_encode(a_film(asked.hours, asked.height), DEFAULT_POLICY)
-    jobs = plan_jobs(plan, Lane.STANDARD)
+    jobs = plan_jobs(plan, Lane.STANDARD, in_parts=True)
     outcomes = [simulate(jobs, count, seed=asked.seed, segments=plan.segment_count) for count in WORKERS]
     total_h = sum(job.cost_cpu_ms for job in jobs) / 3_600_000
     print(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
 from storage.catalogue.sql import SqlCatalogue
 from storage.errors import Conflict, InitMismatch, StaleLease
-from storage.jobs import IFrame, JobKind, JobState, Lane
+from storage.ids import VideoId
+from storage.jobs import IFrame, JobKind, JobState, Lane, Thumbnailed
 from storage.lifecycle import VideoState
 from tests.builders import (
     a_new_job,
@@ -178,6 +180,83 @@ def test_thumbnails_bring_names_that_publishing_leaves_alone(catalogue: SqlCatal
     assert catalogue.asset(job.asset).storyboard == a_thumbnailed().storyboard
     do(catalogue, JobKind.PUBLISH, a_published(revision=2))
     assert catalogue.video(video).published == {"master.m3u8", "poster.jpg"}
+
+
+TILES = tuple(f"storyboard/{number}-0123456789ab.jpg" for number in range(3))
+
+
+def a_part(*numbers: int, poster: bool = False) -> Thumbnailed:
+    tiles = tuple(a_published_name(TILES[number], f"a-0/{TILES[number]}") for number in numbers)
+    names = (*(a_thumbnailed().names if poster else ()), *tiles)
+    return a_thumbnailed(names=names, storyboard=a_thumbnailed().storyboard | {"tiles": list(TILES)}, part=True)
+
+
+def a_film_with_parts(catalogue: SqlCatalogue, parts: int = 3) -> VideoId:
+    """Playable; its storyboard is made by so many jobs."""
+    jobs = tuple(a_new_job(JobKind.THUMBNAILS, Lane.BULK, payload={"tiles": [at, at + 1]}) for at in range(parts))
+    others = tuple(job for job in an_inspected().jobs if job.kind is not JobKind.THUMBNAILS)
+    video = an_encoding_video(catalogue, an_inspected(jobs=(*others, *jobs)))
+    do(catalogue, JobKind.ENCODE, an_encoded())
+    do(catalogue, JobKind.PUBLISH, a_published(revision=1))
+    return video
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_a_storyboard_in_parts_is_there_with_the_last_of_them(catalogue: SqlCatalogue, order: tuple[int, ...]) -> None:
+    video = a_film_with_parts(catalogue)
+    for number in order:
+        job = take(catalogue, JobKind.THUMBNAILS)
+        assert catalogue.asset(job.asset).storyboard is None
+        committed = catalogue.commit(job.id, job.token, a_part(number, poster=number == 0))
+        assert committed.bells == ({Lane.PLAYABLE: 1} if number == order[-1] else {})
+    asset = catalogue.asset(job.asset)
+    assert asset.storyboard == a_part(0).storyboard
+    assert asset.revision == 2
+    assert catalogue.video(video).published == {"master.m3u8", "poster.jpg", *TILES}
+
+
+def test_a_part_whose_worker_died_is_made_again_and_counted_once(catalogue: SqlCatalogue) -> None:
+    video = a_film_with_parts(catalogue)
+    dead = take(catalogue, JobKind.THUMBNAILS, worker="dead")
+    do(catalogue, JobKind.THUMBNAILS, a_part(1))
+    let_time_pass(catalogue, HOUR_MS)
+    catalogue.sweep(max_kills=3, stale_bell_ms=HOUR_MS)
+    do(catalogue, JobKind.THUMBNAILS, a_part(0, poster=True))
+    with pytest.raises(StaleLease):
+        catalogue.commit(dead.id, dead.token, a_part(0, poster=True))
+    assert catalogue.asset(dead.asset).storyboard is None
+    do(catalogue, JobKind.THUMBNAILS, a_part(2))
+    assert catalogue.asset(dead.asset).storyboard == a_part(0).storyboard
+    assert catalogue.video(video).published == {"master.m3u8", "poster.jpg", *TILES}
+
+
+GIVEN_UP = Thumbnailed(names=(), storyboard={})
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_without_one_of_its_parts_there_is_no_storyboard_but_a_poster(catalogue: SqlCatalogue, at: int) -> None:
+    video = a_film_with_parts(catalogue)
+    for number in range(3):
+        outcome = GIVEN_UP if number == at else a_part((number + 2) % 3, poster=number == 1)
+        job = do(catalogue, JobKind.THUMBNAILS, outcome)
+    assert catalogue.asset(job.asset).storyboard == {}
+    assert catalogue.video(video).published - {"poster.jpg"} == {"master.m3u8"}
+    assert ("poster.jpg" in catalogue.video(video).published) == (at != 1)
+
+
+@pytest.mark.parametrize("after", [GIVEN_UP, a_part(0, poster=True), a_part(2)], ids=["given up", "first", "last"])
+def test_a_storyboard_made_whole_by_a_worker_that_knows_no_parts_stays(
+    catalogue: SqlCatalogue, after: Thumbnailed
+) -> None:
+    video = a_film_with_parts(catalogue)
+    whole = "storyboard/0-ba9876543210.jpg"
+    tile = a_published_name(whole, f"a-0/{whole}")
+    do(catalogue, JobKind.THUMBNAILS, a_part(1))
+    names = (*a_thumbnailed().names, tile)
+    do(catalogue, JobKind.THUMBNAILS, a_thumbnailed(names=names, storyboard={"tiles": [whole]}))
+    job = do(catalogue, JobKind.THUMBNAILS, after)
+    assert catalogue.asset(job.asset).storyboard == {"tiles": [whole]}
+    assert catalogue.video(video).published == {"master.m3u8", "poster.jpg", whole}
 
 
 # --- Published -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from tests.steps import Worktable, a_small_plan
 from workers import sources
 from workers.ffmpeg.process import Tools, find_tools
 from workers.planning.reads import BEGINNING, Reads
+from workers.planning.thumbnails import StoryboardPlan
 from workers.sources import Fetched, SourceCache
 from workers.steps.audio import audio
 from workers.steps.encode import encode
@@ -129,3 +133,32 @@ def _names(outcome: Encoded) -> list[str]:
 
 def _pictures(outcome: Thumbnailed) -> list[str]:
     return [name.key for name in outcome.names]
+
+
+SMALL_BOARD = StoryboardPlan(
+    interval=Fraction(2), count=33, width=160, height=96, columns=5, rows=1, keyframes_only=True
+)
+"""Seven sprites, the last one not full, that begin between keyframes."""
+
+
+@pytest.mark.parametrize("edges", [(0, 3, 7), range(8)], ids=str)
+def test_sprites_are_alike_however_many_jobs_make_them(
+    parts: Parts, table: Worktable, monkeypatch: pytest.MonkeyPatch, edges: Sequence[int]
+) -> None:
+    monkeypatch.setattr("workers.steps.thumbnails.plan_storyboard", lambda *_: SMALL_BOARD)
+    monkeypatch.setattr("workers.planning.reads.KEYFRAMES_AFTER", 8)
+    whole = thumbnails(table.context(JobKind.THUMBNAILS))
+    expected = [table.blobs.get(name.key) for name in whole.names]
+    assert len(set(expected)) == 8, "a poster and seven sprites, no two alike"
+    made: list[Thumbnailed] = []
+    for tiles in pairwise(edges):
+        first_copy = len(parts.used)
+        context = table.context(JobKind.THUMBNAILS, tiles=list(tiles))
+        made.append(thumbnails(dataclasses.replace(context, part=parts)))
+        assert all(fetched.index is not None for fetched in parts.used[first_copy:]), "no part needed the whole film"
+    assert [table.blobs.get(name.key) for outcome in made for name in outcome.names] == expected
+    assert len({tuple(outcome.storyboard["tiles"]) for outcome in made}) == 1, "all parts name all sprites alike"
+    named = [name.name for outcome in made for name in outcome.names if name.immutable]
+    assert made[0].storyboard == whole.storyboard | {"tiles": named}
+    assert all(re.fullmatch(rf"storyboard/{number}-[0-9a-f]{{12}}\.jpg", name) for number, name in enumerate(named))
+    assert len({name.rpartition("-")[2] for name in named}) == 1, "names differ in their number alone"

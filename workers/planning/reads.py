@@ -6,7 +6,7 @@ tracks are), and the chunk's own samples: from the keyframe where decoding start
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,6 +16,7 @@ from storage.media.matroska_index import MatroskaIndex
 from storage.media.mp4_index import ByteRange, Mp4Index, TrackIndex
 from storage.media.source import Source, VideoTrack
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+from workers.planning.thumbnails import RUN_UP, StoryboardPlan
 
 BEGINNING_S = Fraction(2)
 """What tools may look at to learn what the tracks are."""
@@ -23,6 +24,9 @@ BEFORE_S = Fraction(1)
 """Decoding times are not the times that seeks name: pictures are shown up to this much after they are decoded."""
 AFTER_S = Fraction(2)
 """Tools read ahead: decoders and filters hold pictures back."""
+KEYFRAMES_AFTER = 32
+"""Where keyframes alone are read, so many beyond the end: each is shown until the next one comes, and queues and decoders
+take in some more before the tool is done."""
 GAP_BYTES = 64 * 1024
 """Two ranges that are nearer than this are cheaper to read as one."""
 
@@ -70,6 +74,18 @@ def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) ->
         start=source.start + start if start > 0 else None,
         stop=source.start + stop,
         first_bytes=_early(source, stop) if start <= 0 else None,
+    )
+
+
+def storyboard_reads(source: Source, video: VideoTrack, storyboard: StoryboardPlan, tiles: range) -> Reads:
+    """For the sprites ``tiles`` of ``storyboard``."""
+    shown = storyboard.thumbnails_of(tiles)
+    first = shown.start - min(RUN_UP, shown.start)
+    return Reads(
+        tracks=(video.index,),
+        start=source.start + first * storyboard.interval if first > 0 else None,
+        stop=source.start + shown.stop * storyboard.interval if tiles.stop < storyboard.tile_count else None,
+        keyframes_only=storyboard.keyframes_only,
     )
 
 
@@ -142,9 +158,9 @@ def _wanted(index: Mp4Index, reads: Reads) -> Iterator[ByteRange]:
         first = 0 if start is None else track.keyframe_before(track.sample_at(start))
         stop = track.count if reads.stop is None else track.sample_at(reads.stop + AFTER_S) + 1
         if reads.keyframes_only and track.sync is not None:
-            for keyframe in track.sync:
-                if first <= keyframe < stop:
-                    yield from track.bytes_of(keyframe, keyframe + 1)
+            beyond = bisect_left(track.sync, stop) + (0 if reads.stop is None else KEYFRAMES_AFTER)
+            for keyframe in track.sync[bisect_left(track.sync, first) : beyond]:
+                yield from track.bytes_of(keyframe, keyframe + 1)
         else:
             yield from track.bytes_of(first, stop)
 

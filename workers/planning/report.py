@@ -11,6 +11,7 @@ from storage.media.languages import language_name
 from storage.media.sniffing import CONTAINER_NAMES
 from storage.media.source import AudioTrack, FieldOrder, Note, Source, SubtitleTrack, VideoTrack
 from workers.planning.policy import decoding_threads
+from workers.planning.thumbnails import plan_parts
 
 
 def describe_source(source: Source) -> str:
@@ -99,6 +100,12 @@ def _work(plan: EncodePlan) -> list[str]:
             for piece in plan.audio_pieces
         ]
         lines.append(f"{_count(len(pieces), 'piece')} of each sound: {_lengths(pieces)}")
+    parts = plan_parts(plan.duration)
+    if plan.chunks and len(parts) > 1:
+        sprites = _count(parts[-1].stop, "sprite")
+        lines.append(
+            f"{len(parts)} parts of the storyboard's {sprites}, where the source has an index of keyframes (MP4, MOV)"
+        )
     return lines
 
 

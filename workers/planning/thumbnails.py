@@ -19,6 +19,13 @@ KEYFRAMES_FROM_S = 60
 """From this length on, decoding keyframes alone is near enough, and tens of times cheaper."""
 
 
+PART_S = Fraction(3000)
+"""The storyboard of a longer film is made in parts of whole sprites that each cover at most so much of it (seconds): a
+minute's work each, so that a large fleet does not wait for one of them, and little is lost with a worker."""
+RUN_UP = 2
+"""Thumbnails decoded before a part's first and dropped: which picture is shown depends on the keyframe before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoryboardPlan:
     """``count`` thumbnails of ``width`` x ``height``, the first at time zero, one every ``interval`` seconds."""
@@ -33,21 +40,46 @@ class StoryboardPlan:
 
     @property
     def tile_count(self) -> int:
-        return -(-self.count // (self.columns * self.rows))
+        return -(-self.count // self.per_tile)
+
+    @property
+    def per_tile(self) -> int:
+        return self.columns * self.rows
+
+    def thumbnails_of(self, tiles: range) -> range:
+        """The thumbnails on the sprites ``tiles``."""
+        return range(tiles.start * self.per_tile, min(tiles.stop * self.per_tile, self.count))
 
 
 def plan_storyboard(track: VideoTrack, duration: Fraction) -> StoryboardPlan:
     """The storyboard of a film of ``duration`` seconds whose pictures are ``track``."""
-    seconds = next((every for limit, every in _INTERVALS if duration <= limit), _LONGEST_INTERVAL_S)
-    interval = Fraction(seconds)
+    interval = _interval(duration)
     width, height = poster_size(track, TILE_WIDTH)
     return StoryboardPlan(
         interval=interval,
-        count=max(1, (duration / interval).__ceil__()),
+        count=_count(duration),
         width=width,
         height=height,
         keyframes_only=duration > KEYFRAMES_FROM_S,
     )
+
+
+def plan_parts(duration: Fraction) -> tuple[range, ...]:
+    """The sprites of the storyboard of ``duration`` seconds, in parts as even as may be; none is longer than `PART_S`, or
+    than one sprite."""
+    per_tile = COLUMNS * ROWS
+    tiles = -(-_count(duration) // per_tile)
+    most = max(1, PART_S // (_interval(duration) * per_tile))
+    parts = -(-tiles // most)
+    return tuple(range(tiles * part // parts, tiles * (part + 1) // parts) for part in range(parts))
+
+
+def _interval(duration: Fraction) -> Fraction:
+    return Fraction(next((every for limit, every in _INTERVALS if duration <= limit), _LONGEST_INTERVAL_S))
+
+
+def _count(duration: Fraction) -> int:
+    return max(1, (duration / _interval(duration)).__ceil__())
 
 
 def poster_size(track: VideoTrack, widest: int = POSTER_WIDTH) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from storage.media.source import Source
 from workers.ffmpeg import probing
 from workers.ffmpeg.beginning_facts import check_beginning
 from workers.ffmpeg.index_facts import with_index
+from workers.ffmpeg.inputs import demuxer_of
 from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
 from workers.ffmpeg.tools import Limits, Tools
@@ -99,7 +100,7 @@ def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
         video_renditions=plan.ladder.rungs,
         audio_renditions=plan.audio,
         notes=(*source.notes, *plan_notes(source, plan)),
-        jobs=plan_jobs(plan, ctx.video.lane),
+        jobs=plan_jobs(plan, ctx.video.lane, in_parts=demuxer_of(source) == "mov"),
         keys=_new_keys(plan, ctx, policy),
     )
 

@@ -14,7 +14,7 @@ from storage.jobs import PublishedName, Thumbnailed
 from workers.ffmpeg.command import video_track
 from workers.ffmpeg.pictures import POSTER_SECONDS, poster_command, storyboard_command
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
-from workers.planning.reads import Reads
+from workers.planning.reads import Reads, storyboard_reads
 from workers.planning.thumbnails import StoryboardPlan, plan_storyboard
 from workers.steps.context import StepContext
 from workers.steps.reading import run_on_part
@@ -23,12 +23,13 @@ LIMITS = Limits(memory_bytes=8 * 1024**3, output_bytes=64 * 1024**2)
 
 
 def thumbnails(ctx: StepContext) -> Thumbnailed:
-    """Make and store poster and storyboard. Raises `WrongOutput` if no picture came out."""
+    """Make and store poster and storyboard, or the job's part of them. Raises `WrongOutput` if no picture came out."""
     source, plan = ctx.asset.source, ctx.asset.plan
     if source is None or plan is None:
         raise ValueError("an asset gets thumbnails after it was inspected and planned")
-    storyboard = plan_storyboard(video_track(source), plan.duration)
     track = video_track(source)
+    storyboard = plan_storyboard(track, plan.duration)
+    tiles = _tiles_of(ctx, storyboard)
     common: dict[str, Any] = {
         "threads": ctx.threads,
         "filters": ctx.tools.filters,
@@ -40,18 +41,40 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
         return _run(ctx, argv, path)
 
     def make_storyboard(path: Path) -> ToolRun:
-        argv = storyboard_command(source, storyboard, input_path=path, output_pattern=Path("tile-%d.jpg"), **common)
+        argv = storyboard_command(
+            source, storyboard, input_path=path, output_pattern=Path("tile-%d.jpg"), tiles=tiles, **common
+        )
         return _run(ctx, argv, path)
 
-    runs = (
-        run_on_part(ctx, Reads(tracks=(track.index,), stop=track.start + POSTER_SECONDS), make_poster),
-        run_on_part(ctx, Reads(tracks=(track.index,), keyframes_only=storyboard.keyframes_only), make_storyboard),
-    )
-    poster = _stored_poster(ctx)
-    tiles = _stored_tiles(ctx, storyboard)
+    runs = [run_on_part(ctx, storyboard_reads(source, track, storyboard, tiles), make_storyboard)]
+    posters: tuple[PublishedName, ...] = ()
+    if tiles.start == 0:
+        runs.append(run_on_part(ctx, Reads(tracks=(track.index,), stop=track.start + POSTER_SECONDS), make_poster))
+        posters = (_stored_poster(ctx),)
+    pictures = {number: _picture(ctx.scratch / f"tile-{number}.jpg") for number in tiles}
+    part = len(tiles) < storyboard.tile_count
+    version = _version_of_parts(ctx, storyboard) if part else keys.hash12(b"".join(pictures.values()))
+    # One version for all, so that names differ in their number alone: a DASH SegmentTemplate can say no more.
+    names = [f"storyboard/{number}-{version}.jpg" for number in range(storyboard.tile_count)]
+    stored = tuple(_put(ctx, names[number], names[number], data, immutable=True) for number, data in pictures.items())
     return Thumbnailed(
-        names=(poster, *tiles), storyboard=_record(storyboard, tiles), cpu_ms=sum(run.cpu_ms for run in runs)
+        names=(*posters, *stored),
+        storyboard=_record(storyboard, names),
+        part=part,
+        cpu_ms=sum(run.cpu_ms for run in runs),
     )
+
+
+def _tiles_of(ctx: StepContext, storyboard: StoryboardPlan) -> range:
+    """The job's sprites: all of them where its payload names none."""
+    return range(*ctx.job.payload.get("tiles", (0, storyboard.tile_count)))
+
+
+def _version_of_parts(ctx: StepContext, storyboard: StoryboardPlan) -> str:
+    """What stands in the names of sprites that are made apart, where nobody has all their bytes to take a digest of. An
+    asset's pictures are those of one source by one recipe, and a storyboard that is made anew has another asset. All parts
+    must agree: what goes in here may only change with the recipe."""
+    return keys.hash12(f"{ctx.asset.id} {storyboard}".encode())
 
 
 def _run(ctx: StepContext, argv: list[str], path: Path) -> ToolRun:
@@ -72,14 +95,6 @@ def _stored_poster(ctx: StepContext) -> PublishedName:
     return _put(ctx, "poster.jpg", keys.versioned_name("poster.jpg", keys.hash12(data)), data, immutable=False)
 
 
-def _stored_tiles(ctx: StepContext, storyboard: StoryboardPlan) -> tuple[PublishedName, ...]:
-    tiles = [_picture(ctx.scratch / f"tile-{number}.jpg") for number in range(storyboard.tile_count)]
-    # One digest for all, so that their names differ in their number alone: a DASH SegmentTemplate can say no more.
-    digest = keys.hash12(b"".join(tiles))
-    names = [f"storyboard/{number}-{digest}.jpg" for number in range(len(tiles))]
-    return tuple(_put(ctx, name, name, data, immutable=True) for name, data in zip(names, tiles, strict=True))
-
-
 def _picture(path: Path) -> bytes:
     if not path.exists() or path.stat().st_size == 0:
         raise WrongOutput("ffmpeg made no picture.", file=path.name)
@@ -93,9 +108,9 @@ def _put(ctx: StepContext, name: str, object_name: str, data: bytes, *, immutabl
     return PublishedName(name=name, key=key, content_type=content_type, size_bytes=len(data), immutable=immutable)
 
 
-def _record(storyboard: StoryboardPlan, tiles: tuple[PublishedName, ...]) -> dict[str, Any]:
+def _record(storyboard: StoryboardPlan, tiles: list[str]) -> dict[str, Any]:
     return {
-        "tiles": [tile.name for tile in tiles],
+        "tiles": tiles,
         "columns": storyboard.columns,
         "rows": storyboard.rows,
         "interval": f"{storyboard.interval.numerator}/{storyboard.interval.denominator}",

@@ -236,13 +236,47 @@ def _bell_to_publish(tx: Transaction, video: Row, job: Job) -> dict[Lane, int]:
 
 
 def _thumbnailed(tx: Transaction, video: Row, job: Job, outcome: Thumbnailed) -> dict[Lane, int]:
-    _swap_names(tx, job, outcome.names)
+    there = tx.scalar(sa.select(assets.c.storyboard).where(assets.c.id == job.asset))
+    if outcome.part:
+        if not _is_last_part(tx, job, outcome, there):
+            return {}
+    elif outcome.storyboard:
+        _swap_names(tx, job, outcome.names)
+    elif there:
+        return {}  # a part was given up that is not needed any more
+    else:
+        _drop_sprites(tx, job)
     tx.execute(
         sa.update(assets)
         .where(assets.c.id == job.asset)
         .values(storyboard=outcome.storyboard, revision=assets.c.revision + 1)
     )
     return _bell_to_publish(tx, video, job)
+
+
+def _is_last_part(tx: Transaction, job: Job, outcome: Thumbnailed, there: dict[str, Any] | None) -> bool:
+    """Whether all sprites are there, now that those of ``outcome`` are. Their names are the rows that are counted, under the
+    video's lock. ``there``: one that was given up stays so, but for its poster, and one that somebody made in one piece
+    stays what it is: a worker of a release that knows no parts does that with any part."""
+    tiles = outcome.storyboard["tiles"]
+    if there is None:
+        new = outcome.names
+    else:
+        new = tuple(name for name in outcome.names if not there and name.name not in tiles)
+    _put_names(tx, job, new)
+    _doom_unused(tx, job.asset, {name.key for name in outcome.names})
+    stored = sa.select(sa.func.count()).where(names.c.asset_id == job.asset, names.c.name.in_(tiles))
+    return there is None and tx.scalar(stored) == len(tiles)
+
+
+def _drop_sprites(tx: Transaction, job: Job) -> None:
+    """Other parts' sprites too: a storyboard with holes is none. A poster is worth having by itself."""
+    sprites = sa.and_(
+        names.c.asset_id == job.asset, names.c.made_by == job.kind, names.c.name.startswith("storyboard/")
+    )
+    dropped = {row.key for row in tx.all(sa.select(names.c.key).where(sprites))}
+    tx.execute(sa.delete(names).where(sprites))
+    _doom_unused(tx, job.asset, dropped)
 
 
 def _subtitled(tx: Transaction, video: Row, job: Job, outcome: Subtitled) -> dict[Lane, int]:
@@ -296,6 +330,12 @@ def _swap_names(tx: Transaction, job: Job, new: tuple[PublishedName, ...]) -> bo
         )
     )
     tx.execute(sa.delete(names).where(names.c.asset_id == job.asset, names.c.made_by == job.kind))
+    _put_names(tx, job, new)
+    _doom_unused(tx, job.asset, {row.key for row in old} | {name.key for name in new})
+    return {row.name for row in old} != listed
+
+
+def _put_names(tx: Transaction, job: Job, new: tuple[PublishedName, ...]) -> None:
     for name in new:
         values = {
             "key": name.key,
@@ -308,8 +348,6 @@ def _swap_names(tx: Transaction, job: Job, new: tuple[PublishedName, ...]) -> bo
         # What a person chose stays.
         ours = names.c.made_by != CHOSEN
         tx.execute(insert.on_conflict_do_update(index_elements=["asset_id", "name"], set_=values, where=ours))
-    _doom_unused(tx, job.asset, {row.key for row in old} | {name.key for name in new})
-    return {row.name for row in old} != listed
 
 
 def _doom_unused(tx: Transaction, asset_id: str, candidates: set[str]) -> None:

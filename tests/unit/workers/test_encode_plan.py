@@ -153,3 +153,19 @@ def test_a_plan_is_told_as_a_table() -> None:
         "\n"
         "! Colours are reduced from 10 to 8 bits. (reduced_depth)"
     )
+
+
+def test_the_storyboard_of_a_long_film_is_many_jobs_where_keyframes_can_be_found() -> None:
+    long = plan_encode(a_source(duration=Fraction(43_200)), DEFAULT_POLICY)
+    whole, parts = (
+        [job for job in plan_jobs(long, Lane.BULK, in_parts=in_parts) if job.kind is JobKind.THUMBNAILS]
+        for in_parts in (False, True)
+    )
+    assert [job.payload for job in whole] == [{}]
+    tiles = [range(*job.payload["tiles"]) for job in parts]
+    assert [tile for part in tiles for tile in part] == list(range(44)), "in the order of the film"
+    assert max(job.cost_cpu_ms for job in parts) <= 61_000
+    starts = 200 * (len(parts) + 1)
+    assert abs(sum(job.cost_cpu_ms for job in parts) - starts - 864_000) < len(parts)
+    short = plan_encode(a_source(duration=Fraction(3000)), DEFAULT_POLICY)
+    assert plan_jobs(short, Lane.BULK, in_parts=True) == plan_jobs(short, Lane.BULK)

@@ -16,7 +16,7 @@ from workers.ffmpeg.command import default_lead, video_fingerprint
 from workers.ffmpeg.graph import chunk_grid, grid_timebase, is_tone_mapped, output_colour, scaled_from
 from workers.ffmpeg.inputs import guarded
 from workers.ffmpeg.sound import audio_fingerprint
-from workers.planning.thumbnails import plan_storyboard, poster_size
+from workers.planning.thumbnails import PART_S, plan_parts, plan_storyboard, poster_size
 from workers.steps.encode import run_ups
 
 FRAME_RATES = st.sampled_from([*COMMON_FRAME_RATES, Fraction(1, 10), Fraction(8797, 1000), Fraction(997, 1001)])
@@ -136,6 +136,15 @@ def test_a_longer_film_has_thumbnails_further_apart(
 ) -> None:
     plan = plan_storyboard(a_video_track(), Fraction(seconds))
     assert (plan.interval, plan.count, plan.tile_count, plan.keyframes_only) == (interval, count, tiles, keyframes_only)
+
+
+@pytest.mark.parametrize(("seconds", "parts"), [(1, 1), (600, 1), (3000, 1), (3600, 2), (6000, 2), (43_200, 15)])
+def test_a_long_storyboard_is_made_in_parts_of_whole_sprites(seconds: int, parts: int) -> None:
+    plan, made = plan_storyboard(a_video_track(), Fraction(seconds)), plan_parts(Fraction(seconds))
+    assert len(made) == parts
+    assert [tile for part in made for tile in part] == list(range(plan.tile_count))
+    assert [at for part in made for at in plan.thumbnails_of(part)] == list(range(plan.count))
+    assert all(len(plan.thumbnails_of(part)) * plan.interval <= PART_S for part in made)
 
 
 @pytest.mark.parametrize(
