@@ -46,6 +46,7 @@ export function growing(player) {
       if (player.engine.name !== "hls" || (!now && performance.now() - lookedAt < LOOK_AGAIN_MS)) return;
       lookedAt = performance.now();
       const found = await counted();
+      if (player.growth !== growth) return; // another engine plays by now, or is fetched
       if (found.all > variants.all) {
         variants = found;
         tries = TRIES;

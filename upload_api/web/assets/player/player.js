@@ -218,7 +218,7 @@ export class Player {
     const [at, paused] = [this.goesOnAt(), this.element.paused];
     clearTimeout(this.retry);
     this.engine.destroy();
-    this.engine = null; // until the other is fetched nobody is to be asked
+    this.engine = this.growth = null; // until the other is fetched nobody is to be asked
     this.startAt = at;
     this.resuming = resumeAt(this.element, at, { paused, lift });
     this.starting = true;
