@@ -49,6 +49,8 @@ END_BYTES = 4 * 1024 * 1024
 """What is kept of the end of a file without an index, beside its beginning: there it stands how long it is."""
 READ_ON = frozenset({"matroska", "mpegts", "flv", "mov"})
 """Demuxers that read from the start on without asking for what lies behind; ``mov``: in fragments."""
+COUNTED_THROUGH = frozenset({"mp3", "aac"})
+"""Demuxers that know no time but by counting all frames before it: a stream would read a file again for every piece."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video
 
 
@@ -116,7 +118,7 @@ class SourceCache:
 
     def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None:
         """The object ``key``, for a tool that reads no more of it than ``reads`` says without a copy of it. None where there is
-        a copy already, or can be one of a part: `fetch_part` gives it. ``counted``: told how many bytes the store gave.
+        a copy already, or can be one of a part, or has to be one of the whole: `fetch_part` gives it. ``counted``: told how many bytes the store gave.
 
         Raises `NotFound`, `StoreUnavailable`, and `NoRoom` if the disk is too small for the index.
         """
@@ -133,6 +135,8 @@ class SourceCache:
             if reads.tracks and header.in_fragments:
                 header = self._with_fragments(key, copy, size, header)
             counted(copy.read_bytes)
+            if header.in_fragments or header.demuxer in COUNTED_THROUGH:
+                return None
             if _beginning(size, header, reads) is not None or _planned(size, header, reads) is not None:
                 return None
 

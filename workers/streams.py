@@ -17,6 +17,8 @@ from workers.ffmpeg.excerpting.remote import ANSWER, MOST_BYTES, OPENED, QUESTIO
 BLOCK_BYTES = 64 * 1024
 HELD_BLOCKS = 512
 """32 MiB for each tool that reads."""
+OPENING_BYTES = 320 * 1024 * 1024
+"""What a tool may read to open a file: an index may be so large."""
 AHEAD_BLOCKS = 16
 """So much is read at once, and once more ahead, where somebody reads on and on."""
 
@@ -105,7 +107,9 @@ class Answers:
     """Answers the questions of one tool (`workers.ffmpeg.excerpting.remote`). ``error``: why it stopped."""
 
     def __init__(self, connection: socket.socket, stream: SourceStream, most_bytes: int) -> None:
-        self._connection, self._stream, self._left = connection, stream, most_bytes
+        self._connection, self._stream, self._most_bytes = connection, stream, most_bytes
+        self._left = OPENING_BYTES
+        self._opened = False
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -128,7 +132,9 @@ class Answers:
             question += came
         what, start, length = QUESTION.unpack(question)
         if what == OPENED:
-            self._stream.opened()
+            if not self._opened:
+                self._opened, self._left = True, self._most_bytes
+                self._stream.opened()
             return True
         if what != READ or length > MOST_BYTES:
             return False
@@ -142,7 +148,8 @@ class Answers:
 
 @contextmanager
 def answering(stream: SourceStream, most_bytes: int) -> Iterator[tuple[socket.socket, Answers]]:
-    """The tool's end of a connection on which ``stream`` is read, at most ``most_bytes`` of it, reading again included."""
+    """The tool's end of a connection on which ``stream`` is read; at most ``most_bytes`` of it once it is opened, reading
+    again included."""
     ours, theirs = socket.socketpair()
     answers = Answers(ours, stream, most_bytes)
     thread = threading.Thread(target=answers.run, name="answers", daemon=True)

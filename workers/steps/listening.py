@@ -21,8 +21,8 @@ from workers.streams import ReadTooMuch, SourceStream, answering
 log = structlog.get_logger(__name__)
 
 LIMITS = Limits(wall_s=1800, cpu_s=900, output_bytes=1024**3)
-LEAST_BYTES = 320 * 1024 * 1024
-"""What an index may have, and the probes of a search."""
+SEARCH_BYTES = 32 * 1024 * 1024
+"""What the search for a place may cost."""
 DENSEST = 4
 """Some parts of a film have so many times the bytes of others."""
 
@@ -67,4 +67,4 @@ def _most_bytes(stream: SourceStream, source: Source, piece: AudioPiece) -> int:
     """Beyond this, a copy of the whole is cheaper: other pieces have it too then."""
     length = Fraction(len(piece.frames) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
     share = min(Fraction(1), length / source.duration) if source.duration > 0 else Fraction(1)
-    return LEAST_BYTES + round(DENSEST * stream.size * share)
+    return SEARCH_BYTES + round(DENSEST * stream.size * share)

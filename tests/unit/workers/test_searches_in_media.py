@@ -110,7 +110,7 @@ def test_the_next_cluster_is_found_from_anywhere(
 
 def test_marks_on_the_edge_of_a_window_are_found() -> None:
     for short in range(20):
-        film = a_matroska([noise(WINDOW_BYTES - short - 60, 1), b"x"])
+        film = a_matroska([noise(WINDOW_BYTES - short - 20, 1), b"x"])
         assert find_cluster(film, Fraction(1, 1000), film.places[0] + 1, film.size) == Mark(
             film.places[1], Fraction(1, 1000)
         )

@@ -127,9 +127,18 @@ def test_a_tool_reads_seeks_and_meets_the_end() -> None:
 def test_a_tool_that_asks_for_more_than_it_may_is_left_alone() -> None:
     with answering(Store().stream(), 1000) as (connection, answers):
         file = RemoteFile(connection, len(FILM))
+        file.read(5000)  # opening has a measure of its own
+        file.opened()
         file.read(900)
         with pytest.raises(OSError):
             file.read(900)
+    assert isinstance(answers.error, ReadTooMuch)
+
+
+def test_opening_has_an_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "OPENING_BYTES", 1000)
+    with answering(Store().stream(), 10**9) as (connection, answers), pytest.raises(OSError):
+        RemoteFile(connection, len(FILM)).read(1001)
     assert isinstance(answers.error, ReadTooMuch)
 
 
@@ -169,6 +178,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceCache:
     monkeypatch.setattr(sources, "SOON_BYTES", 1024 * 1024)
     blobs = MemoryBlobs()
     blobs.put("sources/large", b"RIFF0000AVI " + FILM)
+    blobs.put("sources/counted", b"\xff\xfb\x90\x00".ljust(417, b"\0") * 5000)  # frames of an MP3
     blobs.put("sources/small", b"RIFF0000AVI " + FILM[: 512 * 1024])
     return SourceCache(blobs, tmp_path / "cache", 10**9)
 
@@ -188,11 +198,14 @@ def test_what_opening_takes_is_read_from_the_store_once_a_machine(cache: SourceC
     assert 300_000 <= sum(counted) <= 300_000 + 4 * BLOCK_BYTES
 
 
-def test_files_that_are_small_or_here_or_readable_in_place_are_not_streamed(cache: SourceCache, tmp_path: Path) -> None:
+def test_files_that_are_small_or_here_or_in_place_or_must_be_counted_through_are_not_streamed(
+    cache: SourceCache, tmp_path: Path
+) -> None:
     assert cache.stream("sources/small", LATE, uncounted) is None
     assert cache.stream("sources/large", LATE, uncounted) is not None
     cache.fetch("sources/large")
     assert cache.stream("sources/large", LATE, uncounted) is None
+    assert cache.stream("sources/counted", LATE, uncounted) is None
     files = LocalBlobs(tmp_path / "files")
     files.put("sources/large", FILM)
     assert SourceCache(files, tmp_path / "other", 10**9).stream("sources/large", LATE, uncounted) is None
