@@ -1,7 +1,8 @@
 """What may be kept, for how long, in which encoding: pure rules over names, headers and bytes.
 
-Segments, init segments and storyboard tiles carry the hash of their bytes in their name, so they never change. Manifests
-keep their name while they grow: half a target duration is the longest that a cache may hold them back then.
+Segments and init segments carry the hash of their bytes in their name, and storyboard tiles one version that all of them
+share, so they never change. Manifests keep their name while they grow: half a target duration is the longest that a cache
+may hold them back then.
 """
 
 from __future__ import annotations

@@ -95,6 +95,26 @@ async def test_an_object_named_by_its_hash_is_immutable(
     assert response.headers["accept-ranges"] == "bytes"
 
 
+@pytest.mark.parametrize("sprite", [b"small", bytes(range(256)) * 1000], ids=["at once", "as it comes"])
+async def test_sprites_share_one_version_that_is_the_digest_of_none_of_them(
+    world: World, client: httpx.AsyncClient, sprite: bytes
+) -> None:
+    path = f"storyboard/1-{hash12(b'all sprites together')}.jpg"
+    world.blobs.put(f"{world.catalogue.asset}/{path}", sprite)
+    response = await client.get(f"/v/{VIDEO}/{path}")
+    assert (response.status_code, response.content) == (200, sprite)
+    assert response.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+async def test_what_is_not_the_bytes_that_its_name_tells_of_is_not_sent(
+    world: World, client: httpx.AsyncClient
+) -> None:
+    path = f"720p/1-{hash12(b'other bytes')}.m4s"
+    world.blobs.put(f"{world.catalogue.asset}/{path}", SEGMENT)
+    response = await client.get(f"/v/{VIDEO}/{path}")
+    assert (response.status_code, response.json()["code"]) == (503, "object_damaged")
+
+
 async def test_a_name_published_as_immutable_is(world: World, client: httpx.AsyncClient) -> None:
     world.publish("master-0123456789ab.m3u8", b"#EXTM3U\n", immutable=True)
     response = await client.get(f"/v/{VIDEO}/master-0123456789ab.m3u8")
