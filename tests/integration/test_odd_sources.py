@@ -232,8 +232,8 @@ BAR = "geq=lum='if(between(X,20+100*T,60+100*T),220,50)':cb=128:cr=128"  # 100 p
 GRAIN = "geq=lum='if(gt(mod(floor((X+75*T)/4)*37+floor(Y/3)*53,97),48),190,60)':cb=128:cr=128"  # to the left
 
 
-def moving(picture: str, fields: str = "null") -> tuple[str, ...]:
-    source = "color=gray:size=192x144:rate=50:duration=1.2"
+def moving(picture: str, fields: str = "null", rows: int = 144) -> tuple[str, ...]:
+    source = f"color=gray:size=192x{rows}:rate=50:duration=1.2"
     return ("-f", "lavfi", "-i", source, "-vf", f"format=yuv420p,{picture},{fields},format=yuv420p")
 
 
@@ -259,22 +259,41 @@ def bar_at(row: list[int]) -> float:
     return sum(bright) / len(bright)
 
 
-@pytest.mark.parametrize("first", ["tff", "bff"])
+FIELDS = ("-flags", "+ildct+ilme")
+
+
+@pytest.mark.parametrize(
+    ("first", "said", "flags", "rows"),
+    [
+        pytest.param("tff", "tff", FIELDS, 144, id="top field first"),
+        pytest.param("bff", "bff", FIELDS, 144, id="bottom field first"),
+        pytest.param("bff", "tff", FIELDS, 144, id="said to be in the other order"),
+        pytest.param("bff", "prog", (), 480, id="said to be whole pictures"),
+    ],
+)
 def test_what_moves_in_fields_has_no_comb_and_goes_one_way(
-    first: str, make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+    first: str,
+    said: str,
+    flags: tuple[str, ...],
+    rows: int,
+    make: Callable[..., Path],
+    ready: Callable[[Path], Video],
+    tmp_path: Path,
 ) -> None:
-    woven = moving(BAR, f"interlace=scan={first}:lowpass=0")
-    film = make(*woven, "-c:v", "mpeg2video", "-q:v", "2", "-flags", "+ildct+ilme", "fields.ts")
+    woven = moving(BAR, f"interlace=scan={first}:lowpass=0,setfield={said}", rows)
+    film = make(*woven, "-c:v", "mpeg2video", "-q:v", "2", *flags, "fields.ts")
     with av.open(str(film)) as source:
-        before = max(combing(grey(frame.to_image())) for frame in source.decode(video=0))
+        frames = list(source.decode(video=0))
+    assert all(frame.interlaced_frame == bool(flags) for frame in frames)
+    before = max(combing(grey(frame.to_image())) for frame in frames)
     ready(film)
     pictures = [grey(picture) for picture in decoded(tmp_path)]
     assert len(pictures) == 30
     # Two fields are two pixels apart, at both edges of the bar.
     assert before > 1
-    assert max(combing(rows) for rows in pictures) < before / 10
+    assert max(combing(picture) for picture in pictures) < before / 10
     for y in (40, 41, 100, 101):
-        path = [bar_at(rows[y]) for rows in pictures]
+        path = [bar_at(picture[y]) for picture in pictures]
         steps = [later - earlier for earlier, later in itertools.pairwise(path)]
         assert all(3 <= step <= 5 for step in steps), steps
 
