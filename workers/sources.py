@@ -49,8 +49,9 @@ END_BYTES = 4 * 1024 * 1024
 """What is kept of the end of a file without an index, beside its beginning: there it stands how long it is."""
 READ_ON = frozenset({"matroska", "mpegts", "flv", "mov"})
 """Demuxers that read from the start on without asking for what lies behind; ``mov``: in fragments."""
-COUNTED_THROUGH = frozenset({"mp3", "aac"})
-"""Demuxers that know no time but by counting all frames before it: a stream would read a file again for every piece."""
+COUNTED_THROUGH = frozenset({"mp3", "aac", "mov"})
+"""Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece.
+``mov``: in fragments that are no index."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video
 
 
@@ -132,10 +133,8 @@ class SourceCache:
                 return None
             copy = self._sparse(key, path, size)
             header = self._header(key, copy, size)
-            if reads.tracks and header.in_fragments:
-                header = self._with_fragments(key, copy, size, header)
             counted(copy.read_bytes)
-            if header.in_fragments or header.demuxer in COUNTED_THROUGH:
+            if header.demuxer in COUNTED_THROUGH:
                 return None
             if _beginning(size, header, reads) is not None or _planned(size, header, reads) is not None:
                 return None
