@@ -64,7 +64,9 @@ def storyboard_command(
     program: str = "ffmpeg",
 ) -> list[str]:
     """JPEG sprites, numbered by ``output_pattern``: all from 0, or those of ``tiles``. Thumbnail ``n`` shows the film near
-    ``n`` intervals, the same picture whether its sprite is made alone or with others."""
+    ``n`` intervals: the same picture whether its sprite is made alone or with others, or the keyframe before or behind it.
+    For where ffmpeg discards what lies between keyframes, the times of those of films with B-frames come out a few frames
+    off, differently with where it began (seen with 9.0)."""
     track = video_track(source)
     size = (storyboard.width, storyboard.height)
     tiles = tiles if tiles is not None else range(storyboard.tile_count)

@@ -147,6 +147,12 @@ def test_a_long_storyboard_is_made_in_parts_of_whole_sprites(seconds: int, parts
     assert all(len(plan.thumbnails_of(part)) * plan.interval <= PART_S for part in made)
 
 
+def test_what_names_of_sprites_are_made_of_is_for_good() -> None:
+    plan = plan_storyboard(a_video_track(), Fraction(43_200))
+    told = "interval=Fraction(10, 1), count=4320, width=160, height=90, columns=10, rows=10, keyframes_only=True"
+    assert str(plan) == f"StoryboardPlan({told})", "else parts made by workers of two versions never come together"
+
+
 @pytest.mark.parametrize(
     ("facts", "size"),
     [
