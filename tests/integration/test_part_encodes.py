@@ -162,3 +162,23 @@ def test_sprites_are_alike_however_many_jobs_make_them(
     assert made[0].storyboard == whole.storyboard | {"tiles": named}
     assert all(re.fullmatch(rf"storyboard/{number}-[0-9a-f]{{12}}\.jpg", name) for number, name in enumerate(named))
     assert len({name.rpartition("-")[2] for name in named}) == 1, "names differ in their number alone"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["told", "not told"])
+def test_sprites_of_when_pictures_have_ended_show_the_last_one(
+    parts: Parts, table: Worktable, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    board = dataclasses.replace(SMALL_BOARD, count=60)
+    monkeypatch.setattr("workers.steps.thumbnails.plan_storyboard", lambda *_: board)
+    assert table.source.video
+    assert table.source.video.duration == SECONDS
+    if not known:
+        video = dataclasses.replace(table.source.video, duration=None)
+        table.source = dataclasses.replace(table.source, video=video)
+    whole = thumbnails(table.context(JobKind.THUMBNAILS))
+    context = table.context(JobKind.THUMBNAILS, tiles=[10, 12])
+    late = thumbnails(dataclasses.replace(context, part=parts))
+    assert [table.blobs.get(name.key) for name in late.names] == [
+        table.blobs.get(name.key) for name in whole.names[11:]
+    ]
+    assert len(parts.used) == (1 if known else 2)

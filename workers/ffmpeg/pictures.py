@@ -10,7 +10,7 @@ from storage.media.time import FrameRange
 from workers.ffmpeg import graph
 from workers.ffmpeg.command import video_track
 from workers.ffmpeg.inputs import Options, demuxer_of, guarded
-from workers.planning.thumbnails import RUN_UP, StoryboardPlan, poster_size
+from workers.planning.thumbnails import StoryboardPlan, poster_size
 
 POSTER_SECONDS = 8
 """A film often fades in: the poster is chosen from this many seconds."""
@@ -60,18 +60,18 @@ def storyboard_command(
     output_pattern: Path,
     threads: int,
     tiles: range | None = None,
+    lead: int = 0,
     filters: frozenset[str] = frozenset(),
     program: str = "ffmpeg",
 ) -> list[str]:
     """JPEG sprites, numbered by ``output_pattern``: all from 0, or those of ``tiles``. Thumbnail ``n`` shows the film near
     ``n`` intervals: the same picture whether its sprite is made alone or with others, or the keyframe before or behind it.
     For where ffmpeg discards what lies between keyframes, the times of those of films with B-frames come out a few frames
-    off, differently with where it began (seen with 9.0)."""
+    off, differently with where it began (seen with 9.0). ``lead``: `run_up`."""
     track = video_track(source)
     size = (storyboard.width, storyboard.height)
     tiles = tiles if tiles is not None else range(storyboard.tile_count)
     shown = storyboard.thumbnails_of(tiles)
-    lead = min(RUN_UP, shown.start)
     part = Chunk(index=0, frames=FrameRange(shown.start, shown.stop), first_segment=0)
     grid = graph.chunk_grid(part, frame_rate=1 / storyboard.interval, zero=source.start, lead=lead)
     first = shown.start - lead

@@ -16,7 +16,7 @@ from storage.media.matroska_index import MatroskaIndex
 from storage.media.mp4_index import ByteRange, Mp4Index, TrackIndex
 from storage.media.source import Source, VideoTrack
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
-from workers.planning.thumbnails import RUN_UP, StoryboardPlan
+from workers.planning.thumbnails import StoryboardPlan
 
 BEGINNING_S = Fraction(2)
 """What tools may look at to learn what the tracks are."""
@@ -77,10 +77,10 @@ def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) ->
     )
 
 
-def storyboard_reads(source: Source, video: VideoTrack, storyboard: StoryboardPlan, tiles: range) -> Reads:
-    """For the sprites ``tiles`` of ``storyboard``."""
+def storyboard_reads(source: Source, video: VideoTrack, storyboard: StoryboardPlan, tiles: range, lead: int) -> Reads:
+    """For the sprites ``tiles`` of ``storyboard`` with a run-up of ``lead`` thumbnails."""
     shown = storyboard.thumbnails_of(tiles)
-    first = shown.start - min(RUN_UP, shown.start)
+    first = shown.start - lead
     return Reads(
         tracks=(video.index,),
         start=source.start + first * storyboard.interval if first > 0 else None,

@@ -74,6 +74,16 @@ def plan_parts(duration: Fraction) -> tuple[range, ...]:
     return tuple(range(tiles * part // parts, tiles * (part + 1) // parts) for part in range(parts))
 
 
+def run_up(storyboard: StoryboardPlan, tiles: range, last_keyframe_s: Fraction | None) -> int:
+    """How many thumbnails before those of ``tiles`` are decoded and dropped. ``last_keyframe_s``: there is one at or after
+    this time; None: not known. Where sound goes on and pictures do not, the last one is shown to the end."""
+    first = storyboard.thumbnails_of(tiles).start
+    begin = first
+    if last_keyframe_s is not None:
+        begin = min(first, (last_keyframe_s / storyboard.interval).__floor__())
+    return first - max(0, begin - RUN_UP)
+
+
 def _interval(duration: Fraction) -> Fraction:
     return Fraction(next((every for limit, every in _INTERVALS if duration <= limit), _LONGEST_INTERVAL_S))
 

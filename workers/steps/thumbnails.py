@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from storage import keys
 from storage.content_types import content_type_of
 from storage.crashpoints import CrashPoint, crashpoint
-from storage.errors import WrongOutput
+from storage.errors import ToolCrashed, ToolFailed, ToolTimedOut, WrongOutput
 from storage.jobs import PublishedName, Thumbnailed
+from storage.media.source import Source, VideoTrack
 from workers.ffmpeg.command import video_track
 from workers.ffmpeg.pictures import POSTER_SECONDS, poster_command, storyboard_command
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
 from workers.planning.reads import Reads, storyboard_reads
-from workers.planning.thumbnails import StoryboardPlan, plan_storyboard
+from workers.planning.thumbnails import StoryboardPlan, plan_storyboard, run_up
 from workers.steps.context import StepContext
 from workers.steps.reading import run_on_part
 
@@ -40,13 +43,15 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
         argv = poster_command(source, input_path=path, output_path=ctx.scratch / "poster.jpg", **common)
         return _run(ctx, argv, path)
 
-    def make_storyboard(path: Path) -> ToolRun:
-        argv = storyboard_command(
-            source, storyboard, input_path=path, output_pattern=Path("tile-%d.jpg"), tiles=tiles, **common
-        )
-        return _run(ctx, argv, path)
+    def make_sprites(lead: int) -> ToolRun:
+        def make(path: Path) -> ToolRun:
+            where: dict[str, Any] = {"input_path": path, "output_pattern": Path("tile-%d.jpg")}
+            argv = storyboard_command(source, storyboard, tiles=tiles, lead=lead, **where, **common)
+            return _run(ctx, argv, path)
 
-    runs = [run_on_part(ctx, storyboard_reads(source, track, storyboard, tiles), make_storyboard)]
+        return run_on_part(ctx, storyboard_reads(source, track, storyboard, tiles, lead), make)
+
+    runs = [_with_enough_run_up(make_sprites, storyboard, tiles, _last_keyframe_s(source, track))]
     posters: tuple[PublishedName, ...] = ()
     if tiles.start == 0:
         runs.append(run_on_part(ctx, Reads(tracks=(track.index,), stop=track.start + POSTER_SECONDS), make_poster))
@@ -63,6 +68,27 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
         part=part,
         cpu_ms=sum(run.cpu_ms for run in runs),
     )
+
+
+def _with_enough_run_up(
+    make: Callable[[int], ToolRun], storyboard: StoryboardPlan, tiles: range, last_keyframe_s: Fraction | None
+) -> ToolRun:
+    """Once more from the film's beginning where there is no picture after all where one should be."""
+    lead, longest = run_up(storyboard, tiles, last_keyframe_s), storyboard.thumbnails_of(tiles).start
+    try:
+        return make(lead)
+    except (ToolCrashed, ToolTimedOut):
+        raise
+    except ToolFailed:
+        if lead == longest:
+            raise
+        return make(longest)
+
+
+def _last_keyframe_s(source: Source, track: VideoTrack) -> Fraction | None:
+    if track.duration is None:
+        return None
+    return track.start + track.duration - (track.keyframe_interval or 0) - source.start
 
 
 def _tiles_of(ctx: StepContext, storyboard: StoryboardPlan) -> range:
