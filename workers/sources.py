@@ -49,9 +49,8 @@ END_BYTES = 4 * 1024 * 1024
 """What is kept of the end of a file without an index, beside its beginning: there it stands how long it is."""
 READ_ON = frozenset({"matroska", "mpegts", "flv", "mov"})
 """Demuxers that read from the start on without asking for what lies behind; ``mov``: in fragments."""
-COUNTED_THROUGH = frozenset({"mp3", "aac", "mov"})
-"""Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece.
-``mov``: in fragments that are no index."""
+COUNTED_THROUGH = frozenset({"mp3", "aac"})
+"""Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video
 
 
@@ -73,13 +72,14 @@ class Fetched:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Header:
     """What was read of a file to know what is in it. ``in_fragments``: it is an MP4 whose index is spread over all of it;
-    ``fragments``: that index, once it was put together."""
+    ``fragments``: that index, once it was put together. ``counted``: it is none, and times have to be counted through."""
 
     index: Mp4Index | MatroskaIndex | None
     ranges: tuple[ByteRange, ...]
     demuxer: str | None
     in_fragments: bool = False
     fragments: Fragments | None = None
+    counted: bool = False
 
     @property
     def whole_index(self) -> Mp4Index | MatroskaIndex | None:
@@ -134,7 +134,7 @@ class SourceCache:
             copy = self._sparse(key, path, size)
             header = self._header(key, copy, size)
             counted(copy.read_bytes)
-            if header.demuxer in COUNTED_THROUGH:
+            if header.in_fragments or header.counted or header.demuxer in COUNTED_THROUGH:
                 return None
             if _beginning(size, header, reads) is not None or _planned(size, header, reads) is not None:
                 return None
@@ -214,7 +214,9 @@ class SourceCache:
         found = find_fragments(copy, size)
         log.info("fragments_walked", key=key, found=found is not None, read_bytes=copy.read_bytes)
         ranges = merged([*header.ranges, *found.ranges]) if found is not None else header.ranges
-        return self._known(key, replace(header, fragments=found, in_fragments=found is not None, ranges=ranges))
+        return self._known(
+            key, replace(header, fragments=found, in_fragments=found is not None, counted=found is None, ranges=ranges)
+        )
 
     def _known(self, key: str, header: _Header) -> _Header:
         with self._mutex:

@@ -16,7 +16,8 @@ _SEEK_TO_SHOWN_TIMES = 0x4000000
 _BEFORE_REORDERED_US = 3 * 1_000_000 // 23
 """How much earlier the program seeks for those where pictures are reordered (``ffmpeg_demux.c``)."""
 _BY_TIME = frozenset({"matroska"})
-"""After a seek, it leaves out what is earlier than the keyframe; others leave out what stands before it in the file."""
+"""Its blocks tell when they are shown. After a seek it leaves out what is earlier than the keyframe; others leave out what
+stands before it in the file."""
 
 
 class TooLate(Exception):
@@ -35,6 +36,11 @@ def time_of(packet: Any) -> Fraction | None:
     return ticks * packet.time_base if ticks is not None and packet.time_base is not None else None
 
 
+def shown(packet: Any) -> Fraction | None:
+    """When ``packet`` is shown, in seconds."""
+    return packet.pts * packet.time_base if packet.pts is not None and packet.time_base is not None else None
+
+
 def from_keyframe(container: InputContainer, stream: Any, sought: Fraction, since: Fraction | None) -> Iterator[Any]:
     """Packets as they come after a seek to ``sought`` in a format without an index, where the seek is a walk to the last
     keyframe before it. ``since``: earlier ones belong to the beginning of the file, which was left in for its headers.
@@ -46,7 +52,7 @@ def from_keyframe(container: InputContainer, stream: Any, sought: Fraction, sinc
     waiting: list[Any] = []
     keyframe: Fraction | None = None
     for packet in packets:
-        at = time_of(packet)
+        at = shown(packet) if by_time else time_of(packet)
         if at is None or (since is not None and at < since):
             continue
         if at > sought and (packet.stream_index == guide or at > sought + LATE_S):
@@ -61,6 +67,6 @@ def from_keyframe(container: InputContainer, stream: Any, sought: Fraction, sinc
     if keyframe is None and since is not None:
         raise TooLate
     for packet in waiting:
-        if not by_time or keyframe is None or (packet.pts or 0) * packet.time_base >= keyframe:
+        if not by_time or keyframe is None or (shown(packet) or keyframe) >= keyframe:
             yield packet
     yield from packets

@@ -119,6 +119,8 @@ class Excerpt:
 def _muxer(stream: Any, demuxer: str) -> str:
     """Where the container counts milliseconds: one that does too. Else NUT, which counts samples."""
     if stream.time_base == MILLISECONDS:
+        if demuxer == "matroska" and stream.codec_context.name.endswith("vorbis") and stream.codec_context.delay:
+            raise Unfit("the copy would leave out the beginning of its first packet, and the file does not")
         return {"flv": "flv", "asf": "asf"}.get(demuxer, "matroska")
     if stream.codec_context.name.startswith(IN_BLOCKS):
         if demuxer != "avi":
