@@ -47,8 +47,8 @@ SOON_BYTES = 64 * 1024 * 1024
 """A file without an index up to this size is read before anybody would miss it."""
 END_BYTES = 4 * 1024 * 1024
 """What is kept of the end of a file without an index, beside its beginning: there it stands how long it is."""
-READ_ON = frozenset({"matroska", "mpegts", "flv", "mov"})
-"""Demuxers that read from the start on without asking for what lies behind; ``mov``: in fragments."""
+READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg"})
+"""Demuxers that read from the start on, and look at nothing else but the end; ``mov``: in fragments."""
 COUNTED_THROUGH = frozenset({"mp3", "aac"})
 """Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece."""
 _GATES = 64  # downloads of different sources rarely meet at one gate, and the folder holds no lock file per video

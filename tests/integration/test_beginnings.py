@@ -33,6 +33,11 @@ CONTAINERS = {
     "matroska": [],
     "mpegts": [],
     "flv": [],
+    "mpeg": ["-f", "vob", "-c:v", "mpeg2video", "-b:v", "400k", "-c:a", "mp2"],
+    "asf": [],
+    "avi": [],
+    "mxf": ["-f", "mxf", "-c:v", "mpeg2video", "-b:v", "400k", "-c:a", "pcm_s16le", "-ar", "48000"],
+    "ogg": ["-f", "ogg", *"-c:v libvpx -deadline realtime -cpu-used 8 -qmin 0 -qmax 8 -b:v 3M -c:a flac".split()],  # noqa: SIM905
     "fragments": ["-f", "mp4", "-movflags", "+frag_keyframe+empty_moov+default_base_moof"],
 }
 

@@ -23,7 +23,7 @@ LATEST_S = 30
 END_BYTES = 4 * 1024 * 1024
 """How much of the end is looked at; whoever cuts the copy leaves at least as much."""
 MOST_TRIES = 1000
-_SELF_SYNCHRONISING = frozenset({"mpegts"})
+_SELF_SYNCHRONISING = frozenset({"mpegts", "mpeg"})
 
 Open = Callable[[Any], InputContainer]
 
