@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -164,6 +164,29 @@ def test_a_size_that_changes_in_mid_stream_keeps_every_picture(
     reds = sum(red > 180 and blue < 80 for red, _, blue in colors)
     blues = sum(blue > 180 and red < 80 for red, _, blue in colors)
     assert (abs(reds - 25) <= 1, abs(blues - 25) <= 1) == (True, True)
+
+
+def test_a_track_that_comes_up_in_mid_film_does_not_keep_it_from_being_one(
+    make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    film = make(*flat("red", seconds=8), "-c:v", "flv", "-f", "flv", "film.flv")
+    data = film.read_bytes()
+    tags = list(flash_tags(data))
+    middle = tags[len(tags) * 3 // 4]
+    script = b"\x02\x00\x0aonTextData" + b"\x03\x00\x04text\x02\x00\x02hi\x00\x00\x09"
+    time = data[middle + 4 : middle + 8]
+    tag = b"\x12" + len(script).to_bytes(3, "big") + time + bytes(3) + script
+    film.write_bytes(data[:middle] + tag + len(tag).to_bytes(4, "big") + data[middle:])
+    ready(film)
+    assert len(shown(tmp_path)) == 96
+
+
+def flash_tags(data: bytes) -> Iterator[int]:
+    """Where the tags of a Flash video begin."""
+    at = 13
+    while at < len(data):
+        yield at
+        at += 11 + int.from_bytes(data[at + 1 : at + 4], "big") + 4
 
 
 def test_a_single_picture_is_a_film(make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path) -> None:

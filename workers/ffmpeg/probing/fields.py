@@ -11,6 +11,8 @@ import av.error
 import av.filter
 from av.container import InputContainer
 
+from .reading import packets_of
+
 FIELD_FRAMES = 30
 """Pictures that are looked at for fields at each place: the filter compares each with its neighbours."""
 FIELD_PLACES = (0.0, 0.35, 0.7)
@@ -59,7 +61,7 @@ def _fields_from_here(container: InputContainer, stream: Any) -> Counter[str]:
     graph.configure()
     seen: Counter[str] = Counter()
     pushed = 0
-    for packet in itertools.islice(container.demux(stream), FIELD_PACKETS):
+    for packet in itertools.islice(packets_of(container, stream), FIELD_PACKETS):
         try:
             frames = stream.decode(packet)
         except av.FFmpegError:

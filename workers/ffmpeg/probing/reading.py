@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import av
@@ -13,9 +15,16 @@ TAIL_SECONDS = (15, 120)
 """How far before the end of an unscanned file its last pictures are looked for, nearest first."""
 
 
-def all_packets(container: InputContainer) -> Any:
+def all_packets(container: InputContainer) -> Iterator[Any]:
     """Packets until the file ends or cannot be read on; empty ones (flushes) left out."""
-    return (packet for packet in container.demux() if packet.size)
+    return (packet for packet in packets_of(container) if packet.size)
+
+
+def packets_of(container: InputContainer, *streams: Any) -> Iterator[Any]:
+    """Packets of ``streams`` (none named: of all), and at the file's end an empty one of each. A track that first comes up in
+    mid-file is left out: PyAV has no place for it, and stumbles over that at the end."""
+    with suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def scan(container: InputContainer, tracks: list[dict[str, Any]]) -> str | None:
