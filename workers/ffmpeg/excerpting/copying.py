@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from .landing import LATE_S, TooLate, from_keyframe, sought_us, time_of
+from .landing import LATE_S, TooLate, from_keyframe, packets_of, sought_us, time_of
 from .remote import RemoteFile
 from .splicing import SEARCHED, spliced
 from .writing import Excerpt, Unfit
@@ -52,7 +52,7 @@ def excerpt(file: RemoteFile, wanted: Wanted, to: Path) -> dict[str, Any]:
             stream = _track(container, wanted)
             if wanted.seek_us is not None:
                 container.seek(sought_us(container, wanted.seek_us))
-            return {**_copied(container.demux(), stream, wanted, to), "searched": False}
+            return {**_copied(packets_of(container), stream, wanted, to), "searched": False}
     sought = Fraction(wanted.seek_us, 1_000_000)
     for before_s in BEFORE_S:
         found = spliced(file, wanted.demuxer, sought - before_s)

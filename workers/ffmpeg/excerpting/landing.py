@@ -4,6 +4,7 @@ are, and some codecs carry noise on from packet to packet."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -36,6 +37,13 @@ def time_of(packet: Any) -> Fraction | None:
     return ticks * packet.time_base if ticks is not None and packet.time_base is not None else None
 
 
+def packets_of(container: InputContainer) -> Iterator[Any]:
+    """All packets. A track that first comes up in mid-file is left out: PyAV has no place for it, and stumbles over that at
+    the end."""
+    with suppress(IndexError):
+        yield from container.demux()
+
+
 def shown(packet: Any) -> Fraction | None:
     """When ``packet`` is shown, in seconds."""
     return packet.pts * packet.time_base if packet.pts is not None and packet.time_base is not None else None
@@ -48,7 +56,7 @@ def from_keyframe(container: InputContainer, stream: Any, sought: Fraction, sinc
     Raises `TooLate` if there was no keyframe in between."""
     guide = next((each.index for each in container.streams.video), stream.index)
     by_time = container.format.name.partition(",")[0] in _BY_TIME
-    packets = container.demux()
+    packets = packets_of(container)
     waiting: list[Any] = []
     keyframe: Fraction | None = None
     for packet in packets:
