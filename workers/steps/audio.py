@@ -55,7 +55,7 @@ def audio(ctx: StepContext) -> Encoded:
         fingerprint=sound.audio_fingerprint(work.rendition, ctx.tools.ffmpeg_version),
         content_type="audio/mp4",
     )
-    lost = sound_notes(work.piece, run.stderr_tail)
+    lost = sound_notes(work.source, work.piece, run.stderr_tail)
     return Encoded(outputs=(stored,), cpu_ms=run.cpu_ms, notes=worth_telling(lost, ctx.video.notes))
 
 

@@ -14,6 +14,7 @@ from itertools import pairwise
 from storage.media.ladder import AudioPiece, Chunk, EncodePlan
 from storage.media.source import Note, Source, VideoTrack
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
+from workers.ffmpeg.inputs import demuxer_of
 
 COMPLAINTS = (
     "Error submitting packet to decoder",
@@ -54,9 +55,17 @@ def picture_notes(
     return ()
 
 
-def sound_notes(piece: AudioPiece, stderr: str) -> tuple[Note, ...]:
-    """Whether the decoder left out parts of ``piece``."""
-    if not any(complaint in stderr for complaint in COMPLAINTS):
+CUT_BY_SEEKING = frozenset({"mpeg"})
+"""Demuxers whose seeks land within a packet of sound, seconds before what is wanted: the rest of it does not decode."""
+LINES_OF_A_CUT_PACKET = 30
+"""Until the decoder is in step again: up to 21 lines were seen, half a second of them."""
+
+
+def sound_notes(source: Source, piece: AudioPiece, stderr: str) -> tuple[Note, ...]:
+    """Whether the decoder left out parts of ``piece`` of ``source``."""
+    lines = [line for line in stderr.splitlines() if any(complaint in line for complaint in COMPLAINTS)]
+    by_seeking = LINES_OF_A_CUT_PACKET if demuxer_of(source) in CUT_BY_SEEKING and piece.frames.start > 0 else 0
+    if len(lines) <= by_seeking:
         return ()
     place = _clock(Fraction(piece.frames.start * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ))
     sentence = f"The sound is damaged some time after {place}: what could not be decoded is silent."

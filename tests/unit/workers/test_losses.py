@@ -69,9 +69,17 @@ def test_pictures_that_were_mended_are_told_of_unless_a_seek_explains_it() -> No
 
 def test_sound_that_does_not_decode_is_told_with_its_place() -> None:
     piece = an_audio_piece(frames=FrameRange(46_875, 47_000))
-    assert sound_notes(piece, "") == ()
-    (note,) = sound_notes(piece, ERROR)
+    assert sound_notes(a_source(), piece, "") == ()
+    (note,) = sound_notes(a_source(), piece, ERROR)
     assert (note.code, "0:16:40" in note.sentence) == ("sound_damaged", True)
+
+
+def test_a_packet_that_a_seek_cuts_in_a_program_stream_is_no_damage() -> None:
+    source, later = a_source(demuxer="mpeg"), an_audio_piece(frames=FrameRange(46_875, 47_000))
+    assert sound_notes(source, later, f"{ERROR}\n" * 21) == ()
+    assert sound_notes(source, later, f"{ERROR}\n" * 40) != ()
+    assert sound_notes(source, an_audio_piece(frames=FrameRange(0, 47_000)), ERROR) != ()
+    assert sound_notes(a_source(), later, ERROR) != ()
 
 
 def test_after_some_damaged_places_the_rest_is_told_in_one_sentence() -> None:
