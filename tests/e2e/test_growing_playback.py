@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 SECONDS = 30.0
 PATIENCE_S = 240.0  # players wait for the encoder, and that for the machine
 EDGES_S = (4.0, 12.0)  # where what is listed ends before the film is whole: after each early chunk
+STANDS_S = 20
 PLAYERS = (("hls.js", "hls"), ("shaka-player", "hls"), ("shaka-player", "dash"), ("dash.js", "dash"))
 
 
@@ -60,7 +61,9 @@ def test_players_play_on_while_the_film_grows(
     assert hls_is(facts["hls_url"]) == ("EVENT", False), "the film still grows while all of them play"
     assert mpd_type(facts["dash_url"]) == "dynamic"
 
-    ended = [page.until(lambda report: report.ended, "the end", PATIENCE_S) for page in pages]
+    ended = [
+        page.until(Ending(player), "the end", PATIENCE_S) for page, (player, _) in zip(pages, PLAYERS, strict=True)
+    ]
 
     assert until_settled(slow_stack.api, facts["id"], timeout_s=PATIENCE_S)["state"] == "ready"
     assert hls_is(facts["hls_url"]) == ("VOD", True)
@@ -139,10 +142,29 @@ class OwnPlayer:
         return self._page.evaluate(f"() => {{ const video = document.querySelector('video'); {statements} }}")
 
 
+def drops_its_end(player: str, report: Report) -> bool:
+    """dash.js 5.2 loses its end of stream if a buffer is being written to at that moment, and stands half a second before the
+    end then, with everything there: see `docs/explanation/manifests.md`."""
+    return player == "dash.js" and report.time >= SECONDS - 0.6 and report.buffered[-1][1] >= SECONDS
+
+
+class Ending:
+    """Whether ``player`` has come to the end, or has stood for long where it loses that."""
+
+    def __init__(self, player: str) -> None:
+        self._player = player
+        self._stood_s: float | None = None
+
+    def __call__(self, report: Report) -> bool:
+        if drops_its_end(self._player, report):
+            self._stood_s = self._stood_s or time.monotonic()
+        return report.ended or (self._stood_s is not None and time.monotonic() - self._stood_s > STANDS_S)
+
+
 def played_through(who: str, last: Report) -> None:
     assert last.errors == [], who
-    assert last.ended, who
-    assert last.time == pytest.approx(SECONDS, abs=2 / FILM_FPS), who
+    assert last.ended or drops_its_end(who.partition(" ")[0], last), who
+    assert last.time == pytest.approx(SECONDS, abs=2 / FILM_FPS if last.ended else 0.6), who
     assert len(last.buffered) == 1, who
     # At the edge of what is listed a player has to wait if the encoder is slower than it; anywhere else it must not.
     waits = [time for time in last.waits if time > 0.5 and all(abs(time - edge) > 0.5 for edge in EDGES_S)]
