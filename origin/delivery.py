@@ -15,7 +15,7 @@ from origin.hot import Hot, HotAnswers, prepare
 from origin.lookup import NameLookup, Published
 from origin.messages import Headers, Request, Response, header
 from origin.objects import ObjectReader, OnDisk, StoredObject, content_type_in_asset, etag_of
-from origin.policy import Kind, accepted_codings, cache_control, for_one_viewer, is_unchanged
+from origin.policy import GROWING, Kind, accepted_codings, cache_control, for_one_viewer, is_unchanged
 from origin.problems import RangeNotSatisfiable
 from origin.ranges import ByteRange, if_range_holds, resolve_range
 from origin.views import View, ViewCache, parse_view
@@ -130,6 +130,9 @@ class Delivery:
         body = found.plain.body if isinstance(found, StoredObject) else b""
         immutable = published.name is not None and not target.in_asset and published.name.immutable
         kept = cache_control(target.kind, immutable=immutable, body=body)
+        if kept == GROWING:
+            # Players ask for the playlists of picture and sound together; both must be from the same moment.
+            self._lookup.ask_again(target.video, target.name)
         headers = [
             header("content-type", content_type),
             header("cache-control", kept if is_open or self._is_edge(request) else for_one_viewer(kept)),
@@ -147,7 +150,7 @@ class Delivery:
                 found = await self._views.get(key, view, found)
             if found.coded:
                 headers.append(header("vary", "Accept-Encoding"))
-            if view is None and not self._is_edge(request) and self._objects.held(key):
+            if view is None and kept != GROWING and not self._is_edge(request) and self._objects.held(key):
                 self._heat(target, published, key, found, headers, is_open=is_open)
         return _Described(found, content_type, headers)
 

@@ -73,6 +73,13 @@ class NameLookup:
             published = known.published
         return _or_nothing(published)
 
+    def ask_again(self, video: VideoId, name: str) -> None:
+        """Ask the catalogue at the next request for ``name``; what is remembered stands in only while it does not answer."""
+        known = self._remembered.get((video, name))
+        if known is not None:
+            at_s = min(known.at_s, self._clock() - self._settings.lookup_ttl_s)
+            self._remembered[(video, name)] = _Remembered(known.published, at_s)
+
     async def _ask(self, video: VideoId, name: str) -> Published | None:
         asked_at_s = self._clock()
         loop = asyncio.get_running_loop()

@@ -380,6 +380,26 @@ async def test_a_new_manifest_is_seen_after_the_lookup_is_forgotten(world: World
         assert (await client.get(f"/v/{VIDEO}/720p/media.m3u8")).content == FINISHED
 
 
+async def test_what_grows_is_asked_for_each_time_and_what_is_finished_once_in_a_while(world: World) -> None:
+    """shaka-player asks for the playlists of picture and sound at once, and must not get them of two moments."""
+    world.settings = replace(world.settings, lookup_ttl_s=600.0)
+    world.publish("720p/media.m3u8", GROWING)
+    async with world.client() as client:
+        for later in (GROWING + b"#EXTINF:4.0,\n9.m4s\n", FINISHED):
+            await client.get(f"/v/{VIDEO}/720p/media.m3u8")
+            world.publish("720p/media.m3u8", later)
+            assert (await client.get(f"/v/{VIDEO}/720p/media.m3u8")).content == later
+        world.publish("720p/media.m3u8", FINISHED + b"# edited\n")
+        assert (await client.get(f"/v/{VIDEO}/720p/media.m3u8")).content == FINISHED
+
+
+async def test_what_grew_plays_on_while_the_catalogue_is_away(world: World, client: httpx.AsyncClient) -> None:
+    world.publish("720p/media.m3u8", GROWING)
+    await client.get(f"/v/{VIDEO}/720p/media.m3u8")
+    world.catalogue.failure = CatalogueUnavailable()
+    assert (await client.get(f"/v/{VIDEO}/720p/media.m3u8")).content == GROWING
+
+
 async def test_a_name_that_is_absent_is_asked_for_once_in_a_while(world: World, client: httpx.AsyncClient) -> None:
     for _ in range(5):
         await client.get(f"/v/{VIDEO}/absent.m3u8")
