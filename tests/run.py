@@ -71,7 +71,7 @@ SUITES = (
     Suite(name="unit", budget_s=200, commands=(_pytest(f"not ({SLOW})", processes="auto"),)),
     Suite(
         name="integration",
-        budget_s=660,
+        budget_s=600,
         commands=(_pytest("integration and not e2e and not ceph", processes="2"),),
         second_look=True,
     ),

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 SECONDS = 30.0
 PATIENCE_S = 240.0  # players wait for the encoder, and that for the machine
 EDGES_S = (4.0, 12.0)  # where what is listed ends before the film is whole: after each early chunk
-STANDS_S = 20
+STANDS_S = 60
 PLAYERS = (("hls.js", "hls"), ("shaka-player", "hls"), ("shaka-player", "dash"), ("dash.js", "dash"))
 
 
@@ -143,8 +143,8 @@ class OwnPlayer:
 
 
 def drops_its_end(player: str, report: Report) -> bool:
-    """dash.js 5.2 loses its end of stream if a buffer is being written to at that moment, and stands half a second before the
-    end then, with everything there: see `docs/explanation/manifests.md`."""
+    """dash.js 5.2 may lose its end of stream, and stands half a second before the end then: see
+    `docs/explanation/manifests.md`. That is a failure here, but one that need not be waited for."""
     return player == "dash.js" and report.time >= SECONDS - 0.6 and report.buffered[-1][1] >= SECONDS
 
 
@@ -163,12 +163,11 @@ class Ending:
 
 def played_through(who: str, last: Report) -> None:
     assert last.errors == [], who
-    assert last.ended or drops_its_end(who.partition(" ")[0], last), who
-    assert last.time == pytest.approx(SECONDS, abs=2 / FILM_FPS if last.ended else 0.6), who
+    assert last.ended, who
+    assert last.time == pytest.approx(SECONDS, abs=2 / FILM_FPS), who
     assert len(last.buffered) == 1, who
     # At the edge of what is listed a player has to wait if the encoder is slower than it; anywhere else it must not.
-    edges = EDGES_S if last.ended else (*EDGES_S, last.time)  # where it stands, see above
-    waits = [time for time in last.waits if time > 0.5 and all(abs(time - edge) > 0.5 for edge in edges)]
+    waits = [time for time in last.waits if time > 0.5 and all(abs(time - edge) > 0.5 for edge in EDGES_S)]
     assert waits == [], f"{who} waited for what was there already"
 
 

@@ -70,6 +70,7 @@ def _may_end(file: Bytes, place: int) -> bool:
     return place >= file.size or element(file.read_at(place, 12), 0)[0] in _TOP
 
 
+# As in `storage.media.matroska_index`, which the cage of this program does not show to it.
 def element(data: bytes, at: int) -> tuple[int | None, int | None, int]:
     """(id, size, where the content begins) of the element at ``at``; size None: not known, id None: there is none."""
     name_bytes = _width(data, at)
