@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from storage.blobs import BlobStore
 from storage.blobs.local import LocalBlobs
 from storage.catalogue import Asset, Video
 from storage.catalogue.sql import SqlCatalogue
@@ -42,9 +43,11 @@ def through_the_pipeline_of(
     *,
     threads: int = 2,
     keys: KeyCabinet | None = None,
+    blobs: BlobStore | None = None,
 ) -> tuple[Video, Asset]:
-    """The same with a catalogue that is there already, and with keys to encrypt by. The store is in ``folder / "store"``."""
-    blobs = LocalBlobs(folder / "store")
+    """The same with a catalogue that is there already, and with keys to encrypt by. The store is in ``folder / "store"``
+    unless it is given."""
+    blobs = blobs if blobs is not None else LocalBlobs(folder / "store")
     settings = WorkerSettings(scratch=folder / "scratch", niceness={})
     parts = RunnerParts(
         catalogue=catalogue,

@@ -1,4 +1,5 @@
-"""Mutated media files through the whole pipeline: none hangs, none kills a worker, each ends ready or rejected.
+"""Mutated media files through the whole pipeline: none hangs, none kills a worker, each ends ready or rejected. Short ones are
+read whole, longer ones in parts and as streams, as large files are.
 
 A short run by default, one of each kind. ``make fuzz`` sets ``LADDER_TEST_FUZZ`` (how many files), ``LADDER_TEST_FUZZ_FROM`` (the number of the
 first, to go on where a run ended) and ``LADDER_TEST_FUZZ_SEED``.
@@ -9,85 +10,70 @@ from __future__ import annotations
 import os
 import random
 import subprocess
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from storage.blobs.memory import MemoryBlobs
+from storage.catalogue import Video
+from storage.catalogue.sql import SqlCatalogue
 from storage.lifecycle import VideoState
-from tests.pipeline import through_the_pipeline
+from tests.mutations import mutated
+from tests.pipeline import through_the_pipeline, through_the_pipeline_of
+from workers import sources
 from workers.ffmpeg.process import Tools, find_tools
+from workers.planning.policy import FAST_POLICY
+from workers.planning.reads import Reads
+from workers.steps import inspect
 
 pytestmark = pytest.mark.integration
 
-COUNT = int(os.environ.get("LADDER_TEST_FUZZ", "10"))
+COUNT = int(os.environ.get("LADDER_TEST_FUZZ", "0"))
 FIRST = int(os.environ.get("LADDER_TEST_FUZZ_FROM", "0"))
 SEED = int(os.environ.get("LADDER_TEST_FUZZ_SEED", "1"))
 
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=12:duration=1")
 SOUND = ("-f", "lavfi", "-i", "sine=duration=1")
+LONG_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=5:duration=40")
+LONG_SOUND = ("-f", "lavfi", "-i", "sine=duration=40")
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "6")
+PAL = ("-s", "720x576", "-r", "25", "-c:v", "mpeg2video", "-q:v", "20")
 SEEDS: dict[str, tuple[str, ...]] = {
     "film.mp4": (*PICTURE, *SOUND, *X264, "-c:a", "aac"),
     "fragments.mp4": (*PICTURE, *SOUND, *X264, "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov"),
     "film.mkv": (*PICTURE, *SOUND, *X264, "-c:a", "ac3"),
     "film.webm": (*PICTURE, *SOUND, "-c:v", "libvpx", "-deadline", "realtime", "-c:a", "libopus"),
     "film.ts": (*PICTURE, *SOUND, "-c:v", "mpeg2video", "-c:a", "mp2"),
+    "film.mpg": (*PICTURE, *SOUND, "-r", "25", "-c:v", "mpeg2video", "-c:a", "mp2", "-f", "vob"),
     "film.avi": (*PICTURE, *SOUND, "-c:v", "mpeg4", "-c:a", "mp3"),
+    "film.wmv": (*PICTURE, *SOUND, "-c:v", "wmv2", "-c:a", "wmav2"),
+    "film.ogv": (*PICTURE, *SOUND, "-c:v", "libtheora", "-c:a", "libvorbis"),
+    "film.mxf": (*PICTURE, *SOUND, *PAL, "-c:a", "pcm_s16le", "-ar", "48000"),
+    "film.3gp": (*PICTURE, *SOUND, "-s", "176x144", "-c:v", "h263", "-c:a", "aac"),
     "film.flv": (*PICTURE, "-c:v", "flv"),
     "film.gif": PICTURE,
     "sound.m4a": (*SOUND, "-c:a", "aac"),
     "sound.mp3": (*SOUND, "-c:a", "mp3"),
+    "sound.flac": (*SOUND, "-c:a", "flac"),
+    "sound.wav": SOUND,
 }
-
-EXTREMES = (
-    b"\x00" * 4,
-    b"\xff" * 4,
-    b"\x7f\xff\xff\xff",
-    b"\x80\x00\x00\x00",
-    b"\x00\x00\x00\x01",
-    b"\xff\xff\xff\x7f",
-)
-
-
-def flipped(data: bytearray, chance: random.Random) -> None:
-    for _ in range(chance.randint(1, 64)):
-        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-
-
-def with_extremes(data: bytearray, chance: random.Random) -> None:
-    """Sizes, counts and offsets as nobody writes them; most of them stand near the start or the end."""
-    for _ in range(chance.randint(1, 8)):
-        near = chance.choice((min(len(data), 2000), len(data)))
-        at = chance.choice((0, len(data) - near)) + chance.randrange(near)
-        data[at : at + 4] = chance.choice(EXTREMES)
-
-
-def cut(data: bytearray, chance: random.Random) -> None:
-    del data[chance.randrange(1, len(data)) :]
-
-
-def with_noise(data: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(data))
-    data[at : at + 200] = chance.randbytes(chance.randint(1, 400))
-
-
-def with_parts_moved(data: bytearray, chance: random.Random) -> None:
-    start, length, to = chance.randrange(len(data)), chance.randint(1, 1000), chance.randrange(len(data))
-    data[to:to] = data[start : start + length]
-
-
-MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
-    flipped, with_extremes, cut, with_noise, with_parts_moved,
-)  # fmt: skip
-
-
-def mutated(data: bytes, chance: random.Random) -> bytes:
-    changed = bytearray(data)
-    for _ in range(chance.randint(1, 3)):
-        if changed:
-            chance.choice(MUTATIONS)(changed, chance)
-    return bytes(changed)
+LONG_SEEDS: dict[str, tuple[str, ...]] = {
+    "film.mp4": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac"),
+    "fragments.mp4": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov"),
+    "film.mkv": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "ac3"),
+    "live.mkv": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac", "-f", "matroska", "-live", "1"),
+    "film.ts": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac"),
+    "film.mpg": (*LONG_PICTURE, *LONG_SOUND, "-r", "25", "-c:v", "mpeg2video", "-c:a", "mp2", "-f", "vob"),
+    "film.avi": (*LONG_PICTURE, *LONG_SOUND, "-c:v", "mpeg4", "-c:a", "mp3"),
+    "film.wmv": (*LONG_PICTURE, *LONG_SOUND, "-c:v", "wmv2", "-c:a", "wmav2"),
+    "film.ogv": (*LONG_PICTURE, *LONG_SOUND, "-c:v", "libtheora", "-c:a", "libvorbis"),
+    "film.mxf": (*LONG_PICTURE, *LONG_SOUND, "-r", "25", "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
+    "film.flv": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac"),
+    "sound.mp3": (*LONG_SOUND, "-c:a", "mp3"),
+    "sound.flac": (*LONG_SOUND, "-c:a", "flac"),
+    "sound.wav": LONG_SOUND,
+}
 
 
 @pytest.fixture(scope="module")
@@ -97,21 +83,58 @@ def tools() -> Tools:
 
 @pytest.fixture(scope="module")
 def seeds(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("seeds")
-    for name, argv in SEEDS.items():
+    return written(SEEDS, tools, tmp_path_factory.mktemp("seeds"))
+
+
+@pytest.fixture(scope="module")
+def long_seeds(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return written(LONG_SEEDS, tools, tmp_path_factory.mktemp("long_seeds"))
+
+
+def written(seeds: Mapping[str, tuple[str, ...]], tools: Tools, folder: Path) -> list[Path]:
+    for name, argv in seeds.items():
         subprocess.run([str(tools.ffmpeg), "-v", "error", "-bitexact", *argv, str(folder / name)], check=True)
-    return [folder / name for name in SEEDS]
+    return [folder / name for name in seeds]
+
+
+def numbers(seeds: Mapping[str, tuple[str, ...]]) -> range:
+    return range(FIRST, FIRST + (COUNT or len(seeds)))
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", range(FIRST, FIRST + COUNT))
+@pytest.mark.parametrize("number", numbers(SEEDS))
 def test_a_mutated_file_ends_ready_or_rejected(number: int, seeds: list[Path], tools: Tools, tmp_path: Path) -> None:
-    # Each file has a chance of its own, so that number 1,234 alone is number 1,234 of all.
-    chance = random.Random(f"{SEED}/{number}")
-    seed = seeds[number % len(seeds)]
-    file = tmp_path / seed.name
-    file.write_bytes(mutated(seed.read_bytes(), chance))
+    file = a_file(number, seeds, tmp_path)
     video, _ = through_the_pipeline(file, tmp_path, tools)
+    settled(video, file)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("number", numbers(LONG_SEEDS))
+def test_a_mutated_file_that_is_read_in_parts_ends_ready_or_rejected(
+    number: int, long_seeds: list[Path], tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = a_file(number, long_seeds, tmp_path)
+    monkeypatch.setattr(sources, "SMALL_BYTES", 0)
+    monkeypatch.setattr(sources, "SOON_BYTES", 0)
+    monkeypatch.setattr(sources, "END_BYTES", 4 * 1024)
+    # The first is too short to hold what plays first, the second is not, if the file is as long as it was.
+    shares = (file.stat().st_size * percent // 100 for percent in (5, 45))
+    monkeypatch.setattr(inspect, "BEGINNINGS", tuple(Reads(first_bytes=share) for share in shares))
+    catalogue = SqlCatalogue.in_memory()
+    video, _ = through_the_pipeline_of(catalogue, file, tmp_path, tools, FAST_POLICY, blobs=MemoryBlobs())
+    settled(video, file)
+
+
+def a_file(number: int, seeds: list[Path], folder: Path) -> Path:
+    """Each file has a chance of its own, so that number 1,234 alone is number 1,234 of all."""
+    seed = seeds[number % len(seeds)]
+    file = folder / seed.name
+    file.write_bytes(mutated(seed.read_bytes(), random.Random(f"{SEED}/{number}")))
+    return file
+
+
+def settled(video: Video, file: Path) -> None:
     assert video.state in (VideoState.READY, VideoState.REJECTED), (str(file), video.reason_code, video.reason)
     if video.state is VideoState.REJECTED:
         assert video.reason_code
