@@ -20,7 +20,7 @@ from storage.media.ladder import AudioPiece
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
 from tests.builders import a_source, an_audio_track
 from tests.steps import Worktable, a_small_plan, facts_of
-from workers import sources, streams
+from workers import headers, sources, streams
 from workers.ffmpeg.excerpting.splicing import SEARCHED
 from workers.ffmpeg.excerpts import PROGRAM, excerpt_command
 from workers.ffmpeg.process import Interrupted, Tools, find_tools, run_tool
@@ -257,7 +257,7 @@ def a_piece(table: Worktable, number: int) -> StepContext:
 
 def streamed_pieces(table: Worktable) -> list[AudioPiece]:
     """The first comes from a copy of the beginning where that is known to do (`test_beginnings`)."""
-    return [piece for piece in table.plan.audio_pieces if piece.index or table.source.demuxer not in sources.READ_ON]
+    return [piece for piece in table.plan.audio_pieces if piece.index or table.source.demuxer not in headers.READ_ON]
 
 
 def share(table: Worktable, piece: AudioPiece) -> float:

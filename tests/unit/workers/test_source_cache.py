@@ -109,7 +109,7 @@ def test_an_absent_source_is_not_found_and_leaves_nothing(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.sources.free_bytes", lambda folder: 3)
+    monkeypatch.setattr("workers.shelf.free_bytes", lambda folder: 3)
     with pytest.raises(NoRoom):
         SourceCache(CountingBlobs(a=b"film"), tmp_path, 1000).fetch("sources/a")
 
