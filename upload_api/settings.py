@@ -76,7 +76,7 @@ class UploadApiSettings:
     """What an address has to send in every ``import_window_s`` that we wait for it; it is let go else, and asked again."""
     import_window_s: float = 60.0
 
-    events_poll_s: float = 0.3
+    events_poll_s: float = 0.15
     """How often the catalogue is asked for new events while somebody listens."""
     events_heartbeat_s: float = 15.0
     """A comment is sent down a silent event stream this often, so that proxies keep it open."""

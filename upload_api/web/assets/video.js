@@ -94,9 +94,16 @@ function showDetails(now) {
   tellNow();
 }
 
+let asked = 0;
+let answered = 0;
+
 async function refresh() {
+  const turn = ++asked;
   try {
-    show(await api.video(id));
+    const now = await api.video(id);
+    if (turn < answered) return; // what was asked for later is newer
+    answered = turn;
+    show(now);
     ({ subtitles } = await api.captions(id));
     showCaptions(subtitles);
     showDetails(await api.details(id));
@@ -158,7 +165,8 @@ function happened(kind, data) {
     landed(data);
     showSteps($("steps"), video);
     soon();
-  } else soon();
+  } else if (kind === "state" && data.state === "playable") refresh(); // who waits for the film has waited long enough
+  else soon();
 }
 
 // Jobs begin without an event: a look now and then says who works on what.
