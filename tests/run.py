@@ -21,6 +21,8 @@ from pathlib import Path
 SOURCES = ("storage", "packager", "workers", "upload_api", "origin", "infra", "tests")
 SLOW = "integration or e2e or ceph or journey"
 SECOND_LOOKS = 4
+SLOWEST = ("--durations=12", "--durations-min=4")
+"""Where the time goes, for whoever looks for some."""
 STRICT = "tests/chaos/"
 _CLOSING = re.compile(r"\bin \d+[.\d]*s\b")
 _FELL = re.compile(r"^(?:FAILED|ERROR) (\S+::\S+)")
@@ -50,7 +52,7 @@ def _module(*argv: str) -> tuple[str, ...]:
 
 def _pytest(marks: str, *, processes: str, folders: Sequence[str] = ("tests",)) -> tuple[str, ...]:
     # Tests of one file stay together: they share the services that they started.
-    return _module("pytest", *folders, "-q", "-m", marks, "-n", processes, "--dist", "loadfile")
+    return _module("pytest", *folders, "-q", "-m", marks, "-n", processes, "--dist", "loadfile", *SLOWEST)
 
 
 SUITES = (
