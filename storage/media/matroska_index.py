@@ -52,6 +52,8 @@ def parse_matroska_index(head: bytes, size: int, read: Read) -> MatroskaIndex | 
     found = _Header(head)
     if found.cues_at is None or found.first_cluster is None or not found.pictures or not found.tick_ns:
         return None
+    if found.cues_at >= size:
+        return None  # the end of the file is missing
     start = read(found.cues_at, min(size, found.cues_at + _HEADER_BYTES))
     name, length, at = _element(start, 0)
     if name != _CUES or length is None or length > LARGEST_CUES_BYTES:
