@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
 from packager.subtitles import parse_webvtt
@@ -19,6 +20,7 @@ from storage.media.ladder import RECIPE, EncodePlan, SubtitleRendition
 from tests.builders import a_film_plan, a_published_name, a_segment, an_inspected, some_rendition_segments
 from workers.ffmpeg.process import Tools
 from workers.flow import plan_jobs
+from workers.kept import KeptReads
 from workers.parts import RunnerParts
 from workers.planning.reads import Reads
 from workers.settings import WorkerSettings
@@ -39,6 +41,9 @@ class NoSources:
         raise AssertionError(f"nothing here reads {key}")
 
     def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None:
+        raise AssertionError(f"nothing here reads {key}")
+
+    def rehearsal(self, key: str, reads: Reads, share: Fraction, counted: Callable[[int], None]) -> KeptReads | None:
         raise AssertionError(f"nothing here reads {key}")
 
 

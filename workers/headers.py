@@ -16,13 +16,16 @@ READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "
 """Demuxers that read from the start on, and look at nothing else but the end; ``mov``: in fragments."""
 COUNTED_THROUGH = frozenset({"mp3", "aac"})
 """Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece."""
+SOUGHT = frozenset({"mpegts", "mpeg", "asf", "avi", "mxf", "ogg", "flv", "matroska"})
+"""Demuxers that find a time by an index (MXF; AVI, ASF, FLV and Matroska where there is one) or by halves: so the file's part
+for a time can be found by letting them seek."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
     """Of a file of ``size`` bytes. ``large``: it is worth reading in parts even where no plain index says how.
     ``in_fragments``: it is an MP4 whose index is spread over all of it; ``fragments``: that index, once it was put together.
-    ``counted``: it is none, and times have to be counted through."""
+    ``counted``: it is none, and times have to be counted through. ``sought_in_vain``: so it was seen."""
 
     size: int
     large: bool
@@ -32,6 +35,7 @@ class Header:
     in_fragments: bool = False
     fragments: Fragments | None = None
     counted: bool = False
+    sought_in_vain: bool = False
 
     @property
     def whole_index(self) -> Mp4Index | MatroskaIndex | None:
@@ -41,6 +45,12 @@ class Header:
     def streamable(self) -> bool:
         """Whether its sound may be read as a stream."""
         return not self.in_fragments and not self.counted and self.demuxer not in COUNTED_THROUGH
+
+    @property
+    def seekable(self) -> bool:
+        """Whether libavformat may find a time in it without reading all that comes before."""
+        without_cues = self.demuxer == "matroska" and self.index is None
+        return self.demuxer in SOUGHT and not without_cues and not self.sought_in_vain
 
     def beginning(self, reads: Reads, end_bytes: int) -> tuple[ByteRange, ...] | None:
         """Of a file without an index at its start: its beginning and ``end_bytes`` of its end, where ``reads`` knows that they

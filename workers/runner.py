@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -38,6 +39,7 @@ from storage.jobs import (
 from storage.media.source import Note
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted, Tools
+from workers.kept import KeptReads
 from workers.keys import KeyCabinet
 from workers.lease import LeaseKeeper
 from workers.measures import JobMeasured, Measure, measure_nothing
@@ -74,6 +76,10 @@ class Sources(Protocol):
     def fetch_part(self, key: str, reads: Reads) -> Fetched: ...
 
     def stream(self, key: str, reads: Reads, counted: Callable[[int], None]) -> SourceStream | None: ...
+
+    def rehearsal(
+        self, key: str, reads: Reads, share: Fraction, counted: Callable[[int], None]
+    ) -> KeptReads | None: ...
 
 
 class Runner:
@@ -194,6 +200,7 @@ class Runner:
                     source=partial(self._fetch_whole, video.source_key),
                     part=partial(self._fetch_part, video.source_key),
                     stream=partial(self._stream, video.source_key),
+                    rehearsal=partial(self._rehearsal, video.source_key),
                     keys=self._keys,
                     scratch=scratch,
                     tools=self._tools,
@@ -216,6 +223,9 @@ class Runner:
 
     def _stream(self, key: str, reads: Reads) -> SourceStream | None:
         return self._sources.stream(key, reads, self._count_read)
+
+    def _rehearsal(self, key: str, reads: Reads, share: Fraction) -> KeptReads | None:
+        return self._sources.rehearsal(key, reads, share, self._count_read)
 
     def _count_read(self, size: int) -> None:
         self._read_bytes += size

@@ -2,26 +2,29 @@
 
 Of a file whose index says where its samples lie, a copy holds only what tools were to read so far: its index is fetched
 once, and every chunk adds its own ranges. Of a long file without such an index a copy may hold its beginning, for what
-plays first. Of any other file a copy is whole.
+plays first, and what a rehearsal of a tool asked for. Of any other file a copy is whole.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import structlog
 
 from storage.blobs import BlobStore, LocalFiles
 from storage.media.matroska_index import MatroskaIndex
-from storage.media.mp4_index import Mp4Index
+from storage.media.mp4_index import ByteRange, Mp4Index
 from workers.fragments import find_fragments
 from workers.headers import Header, read_header
+from workers.kept import KeptReads
 from workers.planning.reads import Reads, merged, missing, size_of
 from workers.scratch import clear_abandoned, scratch_folder
 from workers.shelf import Shelf, name_of
@@ -90,22 +93,12 @@ class SourceCache:
 
         Raises `NotFound`, `StoreUnavailable`, and `NoRoom` if the disk is too small for the index.
         """
-        if isinstance(self._blobs, LocalFiles):
-            return None
         name = name_of(key)
         path = self._shelf.root / f"{name}.sparse"
-        with self._shelf.gate(name):
-            size = self._blobs.head(key).size_bytes
-            if size <= SOON_BYTES or self._shelf.hold(self._shelf.root / f"{name}.source"):
-                return None
-            copy = self._sparse(key, path, size)
-            header = self._header(key, copy, size)
-            counted(copy.read_bytes)
-            if not header.streamable:
-                return None
-            if header.beginning(reads, END_BYTES) is not None or header.planned(reads) is not None:
-                return None
-
+        header = self._unplanned(key, reads, counted)
+        if header is None or not header.streamable:
+            return None
+        size = header.size
         counting = threading.Lock()
 
         def kept(start: int, stop: int) -> bytes:
@@ -127,6 +120,61 @@ class SourceCache:
             return data
 
         return SourceStream(size, kept=kept, fetch=fetched)
+
+    def rehearsal(self, key: str, reads: Reads, share: Fraction, counted: Callable[[int], None]) -> KeptReads | None:
+        """The object ``key``, for a tool that reads as another is going to: what it asks for is kept in the copy with holes.
+        None where that is of no use: there is a copy of all, or of a part that is known to do, or libavformat would read
+        all that comes before ``reads``. ``share``: which part of the film that is, about. ``counted``: as for `stream`.
+
+        Raises `NotFound`, `StoreUnavailable`, and `NoRoom`; reading from it raises the last two.
+        """
+        header = self._unplanned(key, reads, counted)
+        if header is None or not header.seekable:
+            return None
+        name, size = name_of(key), header.size
+        path = self._shelf.root / f"{name}.sparse"
+
+        def ensure(start: int, stop: int) -> tuple[ByteRange, ...]:
+            with self._shelf.gate(name):
+                copy = self._sparse(key, path, size)
+                gone = missing([(start, stop)], copy.have)
+                self._shelf.make_room(size_of(gone))
+            if gone:
+                copy.fetch(gone)  # others are let at the copy meanwhile
+                counted(copy.read_bytes)
+                with self._shelf.gate(name):
+                    copy = self._sparse(key, path, size)
+                    copy.add(gone)
+            return copy.have
+
+        with self._shelf.gate(name):
+            self._sparse(key, path, size)
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # however many others this process holds meanwhile
+            os.utime(path)
+        return KeptReads(
+            path,
+            descriptor,
+            size,
+            ensure=ensure,
+            expected_bytes=round(size * share),
+            give_up=lambda: self._known(key, replace(header, sought_in_vain=True)),
+        )
+
+    def _unplanned(self, key: str, reads: Reads, counted: Callable[[int], None]) -> Header | None:
+        """What is known of a large file that is not here, and of which nobody can tell which part ``reads`` needs."""
+        if isinstance(self._blobs, LocalFiles):
+            return None
+        name = name_of(key)
+        with self._shelf.gate(name):
+            size = self._blobs.head(key).size_bytes
+            if size <= SOON_BYTES or self._shelf.hold(self._shelf.root / f"{name}.source"):
+                return None
+            copy = self._sparse(key, self._shelf.root / f"{name}.sparse", size)
+            header = self._header(key, copy, size)
+            counted(copy.read_bytes)
+        planned = header.beginning(reads, END_BYTES) is not None or header.planned(reads) is not None
+        return None if planned else header
 
     def _part(self, key: str, path: Path, reads: Reads) -> Fetched | int:
         """The part of ``key`` at ``path``, with what was missing of ``reads``. If it has to be whole: how many bytes were read

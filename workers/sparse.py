@@ -44,8 +44,12 @@ class SparseCopy:
             self._note()
         inside = merged((start, min(stop, self._size)) for start, stop in ranges)
         gone = missing(inside, self.have)
-        if not gone:
-            return
+        if gone:
+            self.fetch(gone)
+            self.add(gone)
+
+    def fetch(self, gone: tuple[ByteRange, ...]) -> None:
+        """Fetch ``gone``, and say nothing of it. Several may do so at once: they write the same bytes."""
         pieces = [(at, min(at + PIECE_BYTES, stop)) for start, stop in gone for at in range(start, stop, PIECE_BYTES)]
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -65,7 +69,10 @@ class SparseCopy:
         finally:
             os.close(descriptor)
         self.read_bytes += size_of(gone)
-        self.have = merged([*self.have, *gone])
+
+    def add(self, fetched: tuple[ByteRange, ...]) -> None:
+        """From here on, ``fetched`` is here."""
+        self.have = merged([*self.have, *fetched])
         self._note()
 
     def read(self, start: int, stop: int) -> bytes:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from storage.errors import StoreUnavailable
-from workers.ffmpeg.excerpting.remote import ANSWER, MOST_BYTES, OPENED, QUESTION, READ
+from workers.ffmpeg.excerpting.remote import ANSWER, LANDED, MOST_BYTES, OPENED, QUESTION, READ
 
 BLOCK_BYTES = 64 * 1024
 HELD_BLOCKS = 512
@@ -27,6 +28,21 @@ Fetch = Callable[[int, int], bytes]
 
 class ReadTooMuch(Exception):
     """A tool asked for more of a source than it has use for."""
+
+
+class Readable(Protocol):
+    """What a tool reads through us."""
+
+    size: int
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes ``[start, stop)``, as far as there are any. Raises what the store raises."""
+
+    def opened(self) -> None:
+        """The tool knows what the file is."""
+
+    def landed(self) -> None:
+        """It has found where it is going to read on."""
 
 
 class SourceStream:
@@ -52,6 +68,9 @@ class SourceStream:
     def opened(self) -> None:
         """From here on, bytes are read for this reader alone."""
         self._opened = True
+
+    def landed(self) -> None:
+        """No matter: it finds and reads in one."""
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
@@ -106,10 +125,10 @@ class SourceStream:
 class Answers:
     """Answers the questions of one tool (`workers.ffmpeg.excerpting.remote`). ``error``: why it stopped."""
 
-    def __init__(self, connection: socket.socket, stream: SourceStream, most_bytes: int) -> None:
-        self._connection, self._stream, self._most_bytes = connection, stream, most_bytes
-        self._left = OPENING_BYTES
-        self._opened = False
+    def __init__(self, connection: socket.socket, stream: Readable, most_bytes: Sequence[int]) -> None:
+        self._connection, self._stream = connection, stream
+        self._left, *self._to_come = OPENING_BYTES, *most_bytes
+        self._untold = {OPENED: stream.opened, LANDED: stream.landed}
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -131,10 +150,10 @@ class Answers:
                 return False
             question += came
         what, start, length = QUESTION.unpack(question)
-        if what == OPENED:
-            if not self._opened:
-                self._opened, self._left = True, self._most_bytes
-                self._stream.opened()
+        if what in (OPENED, LANDED):
+            if what in self._untold:  # it may say so again
+                self._left = self._to_come.pop(0) if self._to_come else self._left
+                self._untold.pop(what)()
             return True
         if what != READ or length > MOST_BYTES:
             return False
@@ -147,9 +166,9 @@ class Answers:
 
 
 @contextmanager
-def answering(stream: SourceStream, most_bytes: int) -> Iterator[tuple[socket.socket, Answers]]:
-    """The tool's end of a connection on which ``stream`` is read; at most ``most_bytes`` of it once it is opened, reading
-    again included."""
+def answering(stream: Readable, *most_bytes: int) -> Iterator[tuple[socket.socket, Answers]]:
+    """The tool's end of a connection on which ``stream`` is read; at most ``most_bytes`` of it once it is opened, and so many
+    once it has landed, reading again included."""
     ours, theirs = socket.socketpair()
     answers = Answers(ours, stream, most_bytes)
     thread = threading.Thread(target=answers.run, name="answers", daemon=True)

@@ -15,7 +15,7 @@ from workers.ffmpeg.sound import Excerpt, audio_lead, excerpt_times
 from workers.ffmpeg.tools import Tools
 
 PROGRAM = Path(excerpting.__file__).parent
-_RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from excerpting.__main__ import main; sys.exit(main(sys.argv[1:]))"
+RUN = "import sys; sys.path.insert(0, sys.argv.pop(1)); from excerpting.__main__ import main; sys.exit(main(sys.argv[1:]))"
 """The program, found beside this one's modules, and none of those modules found with it."""
 _READABLE = frozenset({"nut", "matroska", "flv", "asf", "avi"})
 
@@ -27,7 +27,7 @@ def excerpt_command(
     source, ``size`` bytes (`workers.streams`)."""
     seek, until = excerpt_times(source, piece)
     return [
-        *(str(tools.python), "-I", "-c", _RUN, str(PROGRAM.parent)),
+        *(str(tools.python), "-I", "-c", RUN, str(PROGRAM.parent)),
         *("--demuxer", demuxer_of(source), "--decoders", ",".join(DECODERS)),
         *("--size", str(size), "--track", str(rendition.track_index)),
         *([f"--seek-us={_us(seek)}"] if seek is not None else []),

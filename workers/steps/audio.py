@@ -16,7 +16,7 @@ from storage.media.source import Source
 from storage.media.time import audio_segment_frames
 from workers.ffmpeg import sound
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
-from workers.ffmpeg.sound import Excerpt
+from workers.ffmpeg.sound import Excerpt, excerpt_times
 from workers.planning.reads import piece_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
@@ -93,7 +93,16 @@ def _from_excerpt(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut] | N
 
 def _from_copy(ctx: StepContext, work: _Work) -> tuple[ToolRun, AudioCut]:
     reads = piece_reads(work.source, work.rendition, work.piece)
-    run = run_on_part(ctx, reads, lambda path: _encode(ctx, work, work.source, work.rendition, path))
+    seek, until = excerpt_times(work.source, work.piece)
+    run = run_on_part(
+        ctx,
+        reads,
+        lambda path: _encode(ctx, work, work.source, work.rendition, path),
+        sought=replace(reads, start=seek, stop=until),
+        doubt=lambda _, run: next(
+            (note.sentence for note in sound_notes(work.source, work.piece, run.stderr_tail)), None
+        ),
+    )
     return _evened_if_need_be(ctx, work, run, ctx.source)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from storage.blobs import BlobStore
@@ -14,6 +15,7 @@ from storage.content_keys import ContentKey
 from storage.jobs import Job, Outcome
 from storage.media.encryption import Encryption
 from workers.ffmpeg.process import Tools
+from workers.kept import KeptReads
 from workers.keys import KeyCabinet
 from workers.planning.reads import Reads
 from workers.sources import Fetched
@@ -25,7 +27,8 @@ class StepContext:
     """``source``: path of a local, read-only copy of the source, made on first call. ``scratch``: an empty directory of
     the job's own; the runner removes it. ``stop``: set when the lease is lost or the worker drains; tools then die and
     `Interrupted` is raised. ``part``: as `reading` says; None: sources are whole here. ``stream``: the source without a local
-    copy, for a tool that reads it through us; None, and where it gives None: `reading` is better.
+    copy, for a tool that reads it through us; None, and where it gives None: `reading` is better. ``rehearsal``: as
+    `steps.rehearsing` says; the same.
     ``threads``: how many threads a tool should use. ``nice``: how far tools step back for others, 0 to 19. ``keys``: None
     where nothing is encrypted."""
 
@@ -42,6 +45,7 @@ class StepContext:
     now_ms: int = 0
     part: Callable[[Reads], Fetched] | None = None
     stream: Callable[[Reads], SourceStream | None] | None = None
+    rehearsal: Callable[[Reads, Fraction], KeptReads | None] | None = None
     keys: KeyCabinet | None = None
 
     def reading(self, reads: Reads) -> Fetched:

@@ -18,19 +18,22 @@ from storage.media.source import Source
 from workers.ffmpeg import command
 from workers.ffmpeg.hardware import why
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
+from workers.ffmpeg.rehearsals import Rehearsal
 from workers.planning.on_cpu import on_cpu
 from workers.planning.policy import decoding_threads
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
-from workers.steps.losses import picture_notes, worth_telling
-from workers.steps.reading import run_on_part
+from workers.steps.losses import missing_pictures, picture_notes, worth_telling
+from workers.steps.reading import no_complaints, run_on_part
 from workers.steps.uploads import store_rendition
 
 log = structlog.get_logger(__name__)
 
 RUN_UP_GROWTH = 4
 FRAME_REPORT = "frames.txt"
+NO_TIME = -(2**63)
+"""How ffmpeg writes that a picture has no time of its own (`AV_NOPTS_VALUE`): those with B-frames in AVI have none."""
 LARGE_PIXELS = 4096 * 2304
 LATER_STEPS_BACK = 4
 """How much further than the first chunk all others step back: nothing is published before that one is there."""
@@ -127,7 +130,27 @@ def _work(ctx: StepContext) -> _Work:
 def _run(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int) -> ToolRun:
     track = command.video_track(work.source)
     reads = chunk_reads(work.source, track, work.plan, work.chunk, lead)
-    return run_on_part(ctx, reads, lambda path: _run_on(ctx, work, outputs, lead, path))
+    return run_on_part(
+        ctx,
+        reads,
+        lambda path: _run_on(ctx, work, outputs, lead, path),
+        doubt=lambda seen, run: _doubt(ctx, work, lead, seen, run),
+    )
+
+
+def _doubt(ctx: StepContext, work: _Work, lead: int, seen: Rehearsal, run: ToolRun) -> str | None:
+    """Decoders may complain after a seek, and pictures may be told without times: what came out is counted where it can be."""
+    times = _picture_times(ctx.scratch / FRAME_REPORT)
+    lost = picture_notes(
+        work.source, work.plan, work.chunk, times, run.stderr_tail, from_start=lead == work.chunk.frames.start
+    )
+    if lost:
+        return lost[0].sentence
+    known = [time for time in times if time is not None]
+    if seen.keyframe is None or not known or len(known) < len(times):
+        return no_complaints(run)
+    expected = (time for time in seen.shown if time >= seen.keyframe)
+    return missing_pictures(work.source, work.plan, work.chunk, known, expected)
 
 
 def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, path: Path) -> ToolRun:
@@ -181,7 +204,7 @@ def _picture_times(report: Path) -> list[Fraction | None]:
 def _picture_time(line: str) -> Fraction | None:
     ticks, _, timebase = line.partition(" ")
     try:
-        return int(ticks) * Fraction(timebase)
+        return int(ticks) * Fraction(timebase) if int(ticks) != NO_TIME else None
     except (ValueError, ZeroDivisionError):
         return None
 

@@ -11,16 +11,15 @@ from storage.errors import ToolFailed
 from storage.media.ladder import AudioPiece, AudioRendition
 from storage.media.source import Source
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
-from workers.ffmpeg.excerpts import PROGRAM, excerpt_command, read_excerpt
-from workers.ffmpeg.process import Limits, run_tool
+from workers.ffmpeg.excerpts import excerpt_command, read_excerpt
 from workers.ffmpeg.sound import Excerpt
 from workers.planning.reads import piece_reads
+from workers.steps.answering import run_answered
 from workers.steps.context import StepContext
-from workers.streams import ReadTooMuch, SourceStream, answering
+from workers.streams import ReadTooMuch, SourceStream
 
 log = structlog.get_logger(__name__)
 
-LIMITS = Limits(wall_s=1800, cpu_s=900, output_bytes=1024**3)
 SEARCH_BYTES = 32 * 1024 * 1024
 """What the search for a place may cost."""
 DENSEST = 4
@@ -36,22 +35,7 @@ def excerpt_of(ctx: StepContext, source: Source, rendition: AudioRendition, piec
     to = ctx.scratch / "excerpt"
     argv = excerpt_command(ctx.tools, source, rendition, piece, size=stream.size, to=to)
     try:
-        with answering(stream, _most_bytes(stream, source, piece)) as (connection, answers):
-            try:
-                run = run_tool(
-                    argv,
-                    tools=ctx.tools,
-                    scratch=ctx.scratch,
-                    reads=(PROGRAM,),
-                    limits=LIMITS,
-                    stop=ctx.stop,
-                    nice=ctx.nice,
-                    stdin=connection.fileno(),
-                )
-            except ToolFailed as error:
-                if answers.error is not None:
-                    raise answers.error from error
-                raise
+        run = run_answered(ctx, argv, stream, _most_bytes(stream, source, piece))
         found = read_excerpt(run.stdout, source, piece, to)
     except (ToolFailed, ReadTooMuch) as error:
         found = str(error) or type(error).__name__

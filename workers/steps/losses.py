@@ -7,7 +7,7 @@ before it. So frames are counted that show a picture again which was shown alrea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -53,6 +53,27 @@ def picture_notes(
         sentence = f"The file is damaged after {place}: pictures there are shown as far as they decode."
         return (Note(code="pictures_damaged", sentence=sentence),)
     return ()
+
+
+FEW_PICTURES = 4
+"""Where pictures are reordered, so many at the edges of a chunk may have other times in the file than out of the decoder."""
+
+
+def missing_pictures(
+    source: Source, plan: EncodePlan, chunk: Chunk, times: Sequence[Fraction], expected: Iterable[Fraction]
+) -> str | None:
+    """Whether frames of ``chunk`` do not show the pictures that the file has for them, as a sentence. ``times``: of those that
+    they show; ``expected``: of those in the file, from the first keyframe that decoding began at."""
+    rate = plan.ladder.frame_rate
+
+    def frames(pictures: Iterable[Fraction]) -> int:
+        return len(
+            {round((time - source.start) * rate) for time in pictures}
+            & set(range(chunk.frames.start, chunk.frames.stop))
+        )
+
+    came, should = frames(times), frames(expected)
+    return f"{came} of {should} pictures came" if came < should - FEW_PICTURES else None
 
 
 CUT_BY_SEEKING = frozenset({"mpeg"})

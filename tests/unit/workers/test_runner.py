@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import m3u8
@@ -23,6 +24,7 @@ from storage.media.encoders import Encoder
 from tests.workshop import MADE_UP, RecordingBell, a_workshop, an_uploaded_video
 from workers.drain import Drain
 from workers.ffmpeg.process import Interrupted
+from workers.kept import KeptReads
 from workers.measures import JobMeasured, JobMetrics
 from workers.parts import RunnerParts
 from workers.planning.on_cpu import on_cpu
@@ -166,17 +168,25 @@ def test_what_a_job_reads_of_its_source_is_measured_whole_in_part_or_as_a_stream
             counted(3)
             return None
 
+        def rehearsal(
+            self, key: str, reads: Reads, share: Fraction, counted: Callable[[int], None]
+        ) -> KeptReads | None:
+            counted(400_000)
+            return None
+
     def inspect(ctx: StepContext) -> Outcome:
         ctx.reading(Reads())
         ctx.source()
         assert ctx.stream is not None
         ctx.stream(Reads())
+        assert ctx.rehearsal is not None
+        ctx.rehearsal(Reads(), Fraction(1))
         return MADE_UP[JobKind.INSPECT](ctx)
 
     an_uploaded_video(catalogue)
     parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.INSPECT: inspect})
     (measured,) = run(dataclasses.replace(parts, sources=Told()))
-    assert measured.read_bytes == 1023
+    assert measured.read_bytes == 401_023
 
 
 def test_renditions_that_move_to_the_cpu_are_counted_by_what_failed(tmp_path: Path, catalogue: SqlCatalogue) -> None:

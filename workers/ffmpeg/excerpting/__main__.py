@@ -1,8 +1,9 @@
 """The program.
 
-    python -m excerpting --demuxer mpegts --decoders aac,mp2 --size 123 --track 1 --seek-us 600 --until-us 900 TO
+    python -m excerpting --demuxer mpegts --decoders aac,mp2 --size 123 --track 1 --seek-us 600 --until-us 900 [TO]
 
-Standard input is the socket of `remote`. Prints one JSON object. A track that cannot be copied exactly is a report too
+Standard input is the socket of `remote`. Without ``TO`` all is read that the ffmpeg program is going to read there
+(`rehearsing`), and nothing written. Prints one JSON object. A track that cannot be copied exactly is a report too
 (``error``), not a failure: exit code 0. Anything else is a crash, and belongs to whoever runs this.
 """
 
@@ -18,6 +19,7 @@ import av.error
 import av.logging
 
 from .copying import Wanted, excerpt
+from .rehearsing import rehearse
 from .remote import RemoteFile
 from .writing import Unfit
 
@@ -30,7 +32,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--track", type=int, required=True)
     parser.add_argument("--seek-us", type=int)
     parser.add_argument("--until-us", type=int, required=True)
-    parser.add_argument("to", type=Path)
+    parser.add_argument("--keyframes-only", action="store_true")
+    parser.add_argument("to", type=Path, nargs="?")
     asked = parser.parse_args(argv)
     av.logging.set_level(None)
     wanted = Wanted(
@@ -43,7 +46,10 @@ def main(argv: list[str]) -> int:
     with socket.socket(fileno=sys.stdin.fileno()) as connection:
         file = RemoteFile(connection, asked.size)
         try:
-            report = excerpt(file, wanted, asked.to)
+            if asked.to is None:
+                report = rehearse(file, wanted, keyframes_only=asked.keyframes_only)
+            else:
+                report = excerpt(file, wanted, asked.to)
         except (av.error.FFmpegError, Unfit, ValueError) as error:
             report = {"error": f"{type(error).__name__}: {error}"}
     json.dump(report, sys.stdout)

@@ -2,7 +2,7 @@
 
 A question is `QUESTION` (what, offset, length); the answer to `READ` is `ANSWER` (how many bytes) and the bytes: fewer
 than asked for only at the file's end. `OPENED` has no answer: what was read up to there is read by everybody who opens
-this file, and worth keeping.
+this file, and worth keeping. Nor has `LANDED`: what was read since was for finding a place.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import struct
 
 QUESTION = struct.Struct(">BQI")
 ANSWER = struct.Struct(">I")
-READ, OPENED = 1, 2
+READ, OPENED, LANDED = 1, 2, 3
 MOST_BYTES = 1024 * 1024
 """So many bytes are asked for at once, at most."""
 
@@ -40,6 +40,9 @@ class RemoteFile:
 
     def opened(self) -> None:
         self._connection.sendall(QUESTION.pack(OPENED, 0, 0))
+
+    def landed(self) -> None:
+        self._connection.sendall(QUESTION.pack(LANDED, 0, 0))
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]

@@ -1,0 +1,238 @@
+"""Chunks of files whose index is libavformat's own, or that it searches by halves: what ffmpeg is going to read is fetched
+beforehand, by a program that reads as it does. What comes out is to the byte what the whole file gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from storage.blobs.memory import MemoryBlobs
+from storage.jobs import Encoded, JobKind
+from storage.media.mp4_index import ByteRange
+from tests.steps import Worktable, a_small_plan, facts_of
+from workers import kept, sources
+from workers.ffmpeg.process import Tools, find_tools
+from workers.planning.reads import Reads, merged, size_of
+from workers.sources import SourceCache
+from workers.steps import rehearsing
+from workers.steps.audio import audio
+from workers.steps.context import StepContext
+from workers.steps.encode import encode
+from workers.streams import SourceStream
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 48
+BLOCK_BYTES = 4096
+H264 = "-c:v libx264 -preset ultrafast -bf 2 -g 48 -b:v 1500k -minrate 1500k -maxrate 1500k -bufsize 1500k".split()  # noqa: SIM905
+FILMS = {
+    "mpegts": ["-f", "mpegts", "-c:v", "copy", "-c:a", "aac"],
+    "mpegts-h264": ["-f", "mpegts", *H264, "-c:a", "aac"],
+    "mpeg": ["-f", "vob", "-c:v", "copy", "-c:a", "pcm_dvd", "-ar", "48000"],
+    "avi": ["-f", "avi", "-c:v", "copy", "-c:a", "libmp3lame"],
+    "avi-h264": ["-f", "avi", *H264, "-c:a", "libmp3lame"],
+    "ogg": ["-f", "ogg", "-c:v", "libtheora", "-b:v", "1500k", "-c:a", "libvorbis"],
+    "asf": ["-f", "asf", "-c:v", "copy", "-c:a", "wmav2"],
+    "mxf": ["-f", "mxf", "-c:v", "copy", "-c:a", "pcm_s16le", "-ar", "48000"],
+    "flv": ["-f", "flv", "-flvflags", "add_keyframe_index", *H264, "-c:a", "aac"],
+    "flv-without-index": ["-f", "flv", *H264, "-c:a", "aac"],
+}
+SOUGHT = [name for name in FILMS if name != "flv-without-index"]
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+def ffmpeg(tools: Tools, *arguments: object) -> None:
+    subprocess.run([str(tools.ffmpeg), "-nostdin", "-loglevel", "error", *map(str, arguments)], check=True)
+
+
+@pytest.fixture(scope="module")
+def original(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    pictures = f"testsrc=size=160x96:rate=25:duration={SECONDS}"
+    sound = f"aevalsrc=0.5*sin(2*PI*(200*t+15*t*t))|0.4*sin(2*PI*(300*t+10*t*t)):s=44100:d={SECONDS}"
+    encoded = ["-c:v", "mpeg2video", "-bf", "2", "-b:v", "1500k", "-minrate", "1500k", "-maxrate", "1500k"]
+    encoded += ["-bufsize", "1500k", "-c:a", "pcm_s16le"]
+    ffmpeg(tools, "-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound, *encoded, path)
+    return path
+
+
+class Ranges(MemoryBlobs):
+    """Remembers which ranges it gave, and whether it gave all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[ByteRange] = []
+        self.downloads = 0
+        self._counting = threading.Lock()
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        with self._counting:
+            self.given.append((start, stop))
+        return super().get_range(key, start, stop)
+
+    def download(self, key: str, path: Path) -> None:
+        self.downloads += 1
+        super().download(key, path)
+
+
+@dataclasses.dataclass
+class Node:
+    """A machine that has nothing of the film yet."""
+
+    blobs: Ranges
+    cache: SourceCache
+    folder: Path
+    told_bytes: int = 0
+
+    def _count(self, size: int) -> None:
+        self.told_bytes += size
+
+    def stream(self, reads: Reads) -> SourceStream | None:
+        return self.cache.stream("sources/film", reads, self._count)
+
+    def reads(self, context: StepContext) -> StepContext:
+        return dataclasses.replace(
+            context,
+            source=lambda: self.cache.fetch("sources/film").path,
+            part=lambda reads: self.cache.fetch_part("sources/film", reads),
+            rehearsal=lambda reads, share: self.cache.rehearsal("sources/film", reads, share, self._count),
+        )
+
+
+@pytest.fixture
+def film(request: pytest.FixtureRequest, original: Path, tools: Tools, tmp_path: Path) -> Path:
+    path = tmp_path / f"film.{request.param}"
+    ffmpeg(tools, "-i", original, *FILMS[request.param], path)
+    return path
+
+
+@pytest.fixture
+def node(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    monkeypatch.setattr(sources, "SMALL_BYTES", 0)
+    monkeypatch.setattr(sources, "SOON_BYTES", 0)
+    monkeypatch.setattr(kept, "BLOCK_BYTES", BLOCK_BYTES)
+    blobs = Ranges()
+    blobs.put("sources/film", film.read_bytes())
+    return Node(blobs, SourceCache(blobs, tmp_path / "cache", 10**9), tmp_path / "cache")
+
+
+@pytest.fixture
+def table(film: Path, tools: Tools, tmp_path: Path) -> Worktable:
+    """Works on the whole film."""
+    (tmp_path / "jobs").mkdir()
+    source = facts_of(film, film.suffix[1:].partition("-")[0])
+    plan = a_small_plan(source, gop_frames=50, segments_per_chunk=1, piece_segments=2)
+    # One thread: several do not conceal damage alike each time, and that of MPEG-2 nothing does.
+    return Worktable(path=film, source=source, plan=plan, tools=tools, scratch=tmp_path / "jobs", threads=1)
+
+
+def a_chunk(table: Worktable, number: int) -> StepContext:
+    """Work on the whole."""
+    return table.context(JobKind.ENCODE, chunk=number, rungs=["96p"])
+
+
+@pytest.mark.parametrize("film", SOUGHT, indirect=True)
+def test_chunks_from_what_was_rehearsed_are_those_from_the_whole(node: Node, table: Worktable) -> None:
+    size, last = table.path.stat().st_size, len(table.plan.chunks) - 1
+    for number in (last, last // 2):
+        before = len(node.blobs.given)
+        made = encode(node.reads(a_chunk(table, number)))
+        whole = encode(a_chunk(table, number))
+        assert names(made) == names(whole), f"chunk {number}"
+        assert made.notes == whole.notes == ()
+    # What opening takes is here since the last chunk. This one takes 4 s, 5 before and 4 behind.
+    assert size_of(node.blobs.given[before:]) < size * 0.42
+    assert node.blobs.downloads == 0
+    assert size_of(node.blobs.given) == size_of(merged(node.blobs.given)) == node.told_bytes, "nothing was read twice"
+
+
+@pytest.mark.parametrize("film", ["flv-without-index"], indirect=True)
+def test_where_all_that_comes_before_would_be_read_all_is_copied_and_nobody_tries_again(
+    node: Node, table: Worktable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsing, "SMALLEST_SEARCH_BYTES", 256 * 1024)
+    last = len(table.plan.chunks) - 1
+    with capture_logs() as logs:
+        made = [encode(node.reads(a_chunk(table, number))) for number in (last, last - 1)]
+    assert [each["said"] for each in logs if each["event"] == "rehearsal_in_vain"] == ["ReadTooMuch"]
+    assert size_of(node.blobs.given) < table.path.stat().st_size / 4, "what it cost to see that"
+    assert node.blobs.downloads == 1
+    assert [names(each) for each in made] == [names(encode(a_chunk(table, number))) for number in (last, last - 1)]
+    (whole,) = node.folder.glob("*.source")
+    node.cache.close()
+    whole.unlink()
+    with capture_logs() as logs:
+        encode(node.reads(a_chunk(table, last)))
+    assert [each["event"] for each in logs if each["event"] == "rehearsal_in_vain"] == []
+
+
+@pytest.mark.parametrize("film", ["avi-h264"], indirect=True)
+def test_of_a_damaged_stretch_the_whole_is_asked_too(node: Node, table: Worktable) -> None:
+    size, number = table.path.stat().st_size, len(table.plan.chunks) // 2
+    damaged = bytearray(table.path.read_bytes())
+    middle = size * (2 * number + 1) // (2 * len(table.plan.chunks))
+    for place in range(middle - size // 40, middle + size // 40, 3000):
+        damaged[place : place + 1500] = bytes(1500)
+    table.path.write_bytes(damaged)
+    node.blobs.put("sources/film", bytes(damaged))
+    with capture_logs() as logs:
+        made = encode(node.reads(a_chunk(table, number)))
+    whole = encode(a_chunk(table, number))
+    assert names(made) == names(whole)
+    assert made.notes == whole.notes
+    assert node.blobs.downloads == 1
+    assert "part_not_believed" in [each["event"] for each in logs]
+
+
+@pytest.mark.parametrize("film", ["mpeg"], indirect=True)
+def test_sound_that_no_small_file_carries_exactly_is_rehearsed_too(node: Node, table: Worktable) -> None:
+    piece = len(table.plan.audio_pieces) // 2
+    context = table.context(JobKind.AUDIO, rendition=table.plan.audio[0].name, piece=piece)
+    made = audio(dataclasses.replace(node.reads(context), stream=node.stream))
+    assert names(made) == names(audio(table.context(JobKind.AUDIO, **context.job.payload)))
+    assert node.blobs.downloads == 0
+    assert size_of(node.blobs.given) < table.path.stat().st_size * 0.6
+
+
+@pytest.mark.parametrize("film", ["mpegts"], indirect=True)
+def test_two_who_rehearse_at_once_do_not_wait_for_each_others_bytes(node: Node, table: Worktable) -> None:
+    """Each waits in the store until the other is there too."""
+    other = SourceCache(node.blobs, node.folder, 10**9)
+    reads = Reads(tracks=(0,), start=Fraction(1), stop=Fraction(2))
+    size = table.path.stat().st_size
+    streams = [cache.rehearsal("sources/film", reads, Fraction(0), lambda size: None) for cache in (node.cache, other)]
+    meeting = threading.Barrier(2, timeout=60)
+    given = node.blobs.get_range
+
+    def meet(key: str, start: int, stop: int) -> bytes:
+        meeting.wait()
+        return given(key, start, stop)
+
+    node.blobs.get_range = meet  # type: ignore[method-assign]
+    places = [size // 4, size // 2]
+    with ThreadPoolExecutor(2) as pool:
+        came = list(pool.map(lambda stream, at: stream.read(at, at + 9000), streams, places))
+    film = table.path.read_bytes()
+    assert came == [film[at : at + 9000] for at in places]
+    node.blobs.get_range = given  # type: ignore[method-assign]
+    before = len(node.blobs.given)
+    assert [stream.read(at, at + 9000) for stream, at in zip(streams, reversed(places), strict=True)] == came[::-1]
+    assert len(node.blobs.given) == before, "each has what the other fetched"
+    for stream in streams:
+        stream.close()
+
+
+def names(outcome: Encoded) -> list[str]:
+    """Names say which bytes they are of."""
+    return [name for output in outcome.outputs for name in (output.init_name, *(each.name for each in output.segments))]

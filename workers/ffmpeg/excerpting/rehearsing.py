@@ -1,0 +1,62 @@
+"""Reading what the ffmpeg program is going to read of some time of a film. Nothing is written: whoever answers keeps what
+was asked for."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from .copying import Wanted, opened
+from .landing import LATE_S, packets_of, shown, sought_us, time_of
+from .remote import RemoteFile
+from .writing import Unfit
+
+AFTER_S = 2
+PACKETS_AFTER = 96
+"""The program has so many packets beyond the last that it needs in queues, decoders and filters, and more than `AFTER_S`."""
+KEYFRAMES_AFTER = 32
+"""The same where it decodes keyframes alone."""
+
+
+def rehearse(file: RemoteFile, wanted: Wanted, *, keyframes_only: bool) -> dict[str, Any]:
+    """Read as `opened` and a seek do, and on until a little after ``wanted.until_us``. Says of the track, in microseconds:
+    ``shown_us``, when what is read before that time is shown, and ``keyframe_us``, when the first keyframe is."""
+    until = Fraction(wanted.until_us, 1_000_000)
+    enough = KEYFRAMES_AFTER if keyframes_only else PACKETS_AFTER
+    times: list[Fraction] = []
+    keyframe: Fraction | None = None
+    landed, beyond = False, 0
+    with opened(file, wanted) as container:
+        file.opened()
+        if wanted.index >= len(container.streams):
+            raise Unfit("there is no such track")
+        if wanted.seek_us is not None:
+            container.seek(sought_us(container, wanted.seek_us))
+        for packet in packets_of(container):
+            if not landed:
+                file.landed()
+                landed = True
+            at, ours = time_of(packet), packet.stream_index == wanted.index
+            if not packet.size or at is None:
+                continue
+            if not ours:
+                if at >= until + LATE_S:
+                    break
+                continue
+            if packet.is_keyframe and keyframe is None:
+                keyframe = shown(packet) or at
+            if keyframes_only and not packet.is_keyframe:
+                continue
+            time = shown(packet) or at
+            if time < until:
+                times.append(time)
+            else:
+                beyond += 1
+                if at >= until + AFTER_S and beyond >= enough:
+                    break
+    return {"shown_us": [_us(time) for time in times], "keyframe_us": None if keyframe is None else _us(keyframe)}
+
+
+def _us(time: Fraction) -> int:
+    return math.floor(time * 1_000_000)
