@@ -62,7 +62,7 @@ web-weight: $(STAMPS)/dev node_modules/.all ## What a browser loads for each pag
 	@$(PY) -m tests.web_weight
 
 test-media: $(STAMPS)/dev node_modules/.all ## Every shared media file through the whole pipeline, with full ladders
-	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py -v
+	@LADDER_TEST_FULL_LADDERS=1 $(PY) -m pytest tests/integration/test_media_table.py tests/integration/test_media_in_parts.py -v
 
 fuzz: $(STAMPS)/dev node_modules/.all ## 2,000 mutated media files: none hangs, none kills; FUZZ=count FROM=number SEED=number
 	@LADDER_TEST_FUZZ=$(or $(FUZZ),2000) LADDER_TEST_FUZZ_FROM=$(or $(FROM),0) LADDER_TEST_FUZZ_SEED=$(or $(SEED),1) \

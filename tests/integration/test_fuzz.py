@@ -19,13 +19,11 @@ from storage.blobs.memory import MemoryBlobs
 from storage.catalogue import Video
 from storage.catalogue.sql import SqlCatalogue
 from storage.lifecycle import VideoState
+from tests.large import as_if_large
 from tests.mutations import mutated
 from tests.pipeline import through_the_pipeline, through_the_pipeline_of
-from workers import sources
 from workers.ffmpeg.process import Tools, find_tools
 from workers.planning.policy import FAST_POLICY
-from workers.planning.reads import Reads
-from workers.steps import inspect
 
 pytestmark = pytest.mark.integration
 
@@ -115,12 +113,7 @@ def test_a_mutated_file_that_is_read_in_parts_ends_ready_or_rejected(
     number: int, long_seeds: list[Path], tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = a_file(number, long_seeds, tmp_path)
-    monkeypatch.setattr(sources, "SMALL_BYTES", 0)
-    monkeypatch.setattr(sources, "SOON_BYTES", 0)
-    monkeypatch.setattr(sources, "END_BYTES", 4 * 1024)
-    # The first is too short to hold what plays first, the second is not, if the file is as long as it was.
-    shares = (file.stat().st_size * percent // 100 for percent in (5, 45))
-    monkeypatch.setattr(inspect, "BEGINNINGS", tuple(Reads(first_bytes=share) for share in shares))
+    as_if_large(file.stat().st_size, monkeypatch)
     catalogue = SqlCatalogue.in_memory()
     video, _ = through_the_pipeline_of(catalogue, file, tmp_path, tools, FAST_POLICY, blobs=MemoryBlobs())
     settled(video, file)
