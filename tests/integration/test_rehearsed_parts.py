@@ -6,45 +6,48 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from storage.blobs.memory import MemoryBlobs
-from storage.jobs import Encoded, JobKind
+from storage.jobs import Encoded, JobKind, Thumbnailed
 from storage.media.mp4_index import ByteRange
 from tests.steps import Worktable, a_small_plan, facts_of
 from workers import kept, sources
 from workers.ffmpeg.process import Tools, find_tools
 from workers.planning.reads import Reads, merged, size_of
+from workers.planning.thumbnails import StoryboardPlan
 from workers.sources import SourceCache
 from workers.steps import rehearsing
 from workers.steps.audio import audio
 from workers.steps.context import StepContext
 from workers.steps.encode import encode
+from workers.steps.thumbnails import thumbnails
 from workers.streams import SourceStream
 
 pytestmark = pytest.mark.integration
 
 SECONDS = 48
 BLOCK_BYTES = 4096
-H264 = "-c:v libx264 -preset ultrafast -bf 2 -g 48 -b:v 1500k -minrate 1500k -maxrate 1500k -bufsize 1500k".split()  # noqa: SIM905
+H264 = "-c:v libx264 -preset ultrafast -bf 2 -g 12 -b:v 1500k -minrate 1500k -maxrate 1500k -bufsize 1500k".split()  # noqa: SIM905
 FILMS = {
-    "mpegts": ["-f", "mpegts", "-c:v", "copy", "-c:a", "aac"],
-    "mpegts-h264": ["-f", "mpegts", *H264, "-c:a", "aac"],
+    "mpegts": ["-f", "mpegts", *H264, "-c:a", "aac"],
     "mpeg": ["-f", "vob", "-c:v", "copy", "-c:a", "pcm_dvd", "-ar", "48000"],
-    "avi": ["-f", "avi", "-c:v", "copy", "-c:a", "libmp3lame"],
-    "avi-h264": ["-f", "avi", *H264, "-c:a", "libmp3lame"],
+    "avi": ["-f", "avi", *H264, "-c:a", "libmp3lame"],
     "ogg": ["-f", "ogg", "-c:v", "libtheora", "-b:v", "1500k", "-c:a", "libvorbis"],
     "asf": ["-f", "asf", "-c:v", "copy", "-c:a", "wmav2"],
     "mxf": ["-f", "mxf", "-c:v", "copy", "-c:a", "pcm_s16le", "-ar", "48000"],
     "flv": ["-f", "flv", "-flvflags", "add_keyframe_index", *H264, "-c:a", "aac"],
+    "matroska": ["-f", "matroska", *H264, "-c:a", "aac"],
     "flv-without-index": ["-f", "flv", *H264, "-c:a", "aac"],
 }
-SOUGHT = [name for name in FILMS if name != "flv-without-index"]
+SOUGHT = [name for name in FILMS if name not in ("flv-without-index", "matroska")]
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +113,22 @@ class Node:
         )
 
 
+@pytest.fixture(scope="module")
+def written(original: Path, tools: Tools) -> Callable[[str], Path]:
+    """The film in a container, written once."""
+
+    @cache
+    def write(name: str) -> Path:
+        path = original.with_name(f"film.{name}")
+        ffmpeg(tools, "-i", original, *FILMS[name], path)
+        return path
+
+    return write
+
+
 @pytest.fixture
-def film(request: pytest.FixtureRequest, original: Path, tools: Tools, tmp_path: Path) -> Path:
-    path = tmp_path / f"film.{request.param}"
-    ffmpeg(tools, "-i", original, *FILMS[request.param], path)
-    return path
+def film(request: pytest.FixtureRequest, written: Callable[[str], Path]) -> Path:
+    return written(request.param)
 
 
 @pytest.fixture
@@ -131,7 +145,7 @@ def node(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def table(film: Path, tools: Tools, tmp_path: Path) -> Worktable:
     """Works on the whole film."""
     (tmp_path / "jobs").mkdir()
-    source = facts_of(film, film.suffix[1:].partition("-")[0])
+    source = facts_of(film, film.suffix[1:].partition("-")[0], duration=Fraction(SECONDS))
     plan = a_small_plan(source, gop_frames=50, segments_per_chunk=1, piece_segments=2)
     # One thread: several do not conceal damage alike each time, and that of MPEG-2 nothing does.
     return Worktable(path=film, source=source, plan=plan, tools=tools, scratch=tmp_path / "jobs", threads=1)
@@ -177,13 +191,14 @@ def test_where_all_that_comes_before_would_be_read_all_is_copied_and_nobody_trie
     assert [each["event"] for each in logs if each["event"] == "rehearsal_in_vain"] == []
 
 
-@pytest.mark.parametrize("film", ["avi-h264"], indirect=True)
+@pytest.mark.parametrize("film", ["avi"], indirect=True)
 def test_of_a_damaged_stretch_the_whole_is_asked_too(node: Node, table: Worktable) -> None:
     size, number = table.path.stat().st_size, len(table.plan.chunks) // 2
     damaged = bytearray(table.path.read_bytes())
     middle = size * (2 * number + 1) // (2 * len(table.plan.chunks))
     for place in range(middle - size // 40, middle + size // 40, 3000):
         damaged[place : place + 1500] = bytes(1500)
+    table.path = table.scratch.with_name(table.path.name)
     table.path.write_bytes(damaged)
     node.blobs.put("sources/film", bytes(damaged))
     with capture_logs() as logs:
@@ -211,7 +226,7 @@ def test_two_who_rehearse_at_once_do_not_wait_for_each_others_bytes(node: Node, 
     other = SourceCache(node.blobs, node.folder, 10**9)
     reads = Reads(tracks=(0,), start=Fraction(1), stop=Fraction(2))
     size = table.path.stat().st_size
-    streams = [cache.rehearsal("sources/film", reads, Fraction(0), lambda size: None) for cache in (node.cache, other)]
+    streams = [each.rehearsal("sources/film", reads, Fraction(0), lambda size: None) for each in (node.cache, other)]
     meeting = threading.Barrier(2, timeout=60)
     given = node.blobs.get_range
 
@@ -231,6 +246,33 @@ def test_two_who_rehearse_at_once_do_not_wait_for_each_others_bytes(node: Node, 
     assert len(node.blobs.given) == before, "each has what the other fetched"
     for stream in streams:
         stream.close()
+
+
+BOARD = StoryboardPlan(interval=Fraction(2), count=24, width=160, height=96, columns=5, rows=1, keyframes_only=True)
+"""Five sprites, the last one not full, that begin between keyframes."""
+
+
+@pytest.mark.parametrize("film", ["mpegts", "avi", "matroska"], indirect=True)
+def test_sprites_made_in_parts_are_those_made_of_the_whole(
+    node: Node, table: Worktable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.steps.thumbnails.plan_storyboard", lambda *_: BOARD)
+    monkeypatch.setattr("workers.steps.thumbnails.POSTER_SECONDS", 4)
+    whole = pictures(table, thumbnails(table.context(JobKind.THUMBNAILS)))
+    assert len(set(whole)) == 6, "a poster and five sprites, no two alike"
+    first, late = (
+        pictures(table, thumbnails(node.reads(table.context(JobKind.THUMBNAILS, tiles=tiles))))
+        for tiles in ([0, 1], [4, 5])
+    )
+    assert first == whole[:2]
+    assert late == whole[5:]
+    assert node.blobs.downloads == 0
+    assert size_of(node.blobs.given) < table.path.stat().st_size * 0.95
+    assert size_of(node.blobs.given) == size_of(merged(node.blobs.given))
+
+
+def pictures(table: Worktable, made: Thumbnailed) -> list[bytes]:
+    return [table.blobs.get(name.key) for name in made.names]
 
 
 def names(outcome: Encoded) -> list[str]:

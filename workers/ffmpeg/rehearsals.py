@@ -13,7 +13,7 @@ from storage.media.source import Source
 from workers.ffmpeg.excerpts import PROGRAM, RUN
 from workers.ffmpeg.inputs import demuxer_of
 from workers.ffmpeg.tools import Tools
-from workers.planning.reads import Reads
+from workers.planning.reads import Reads, packets_after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,7 @@ def rehearsal_command(tools: Tools, source: Source, reads: Reads, *, size: int) 
         *("--size", str(size), "--track", str(track)),
         *([f"--seek-us={_us(reads.start)}"] if reads.start is not None else []),
         f"--until-us={_us(until)}",
+        *("--more", str(packets_after(reads))),
         *(["--keyframes-only"] if reads.keyframes_only else []),
     ]
 

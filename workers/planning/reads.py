@@ -27,6 +27,8 @@ AFTER_S = Fraction(2)
 KEYFRAMES_AFTER = 32
 """Where keyframes alone are read, so many beyond the end: each is shown until the next one comes, and queues and decoders
 take in some more before the tool is done."""
+PACKETS_AFTER = 96
+"""The same of packets of a track that is read whole."""
 GAP_BYTES = 64 * 1024
 """Two ranges that are nearer than this are cheaper to read as one."""
 
@@ -87,6 +89,11 @@ def storyboard_reads(source: Source, video: VideoTrack, storyboard: StoryboardPl
         stop=source.start + shown.stop * storyboard.interval if tiles.stop < storyboard.tile_count else None,
         keyframes_only=storyboard.keyframes_only,
     )
+
+
+def packets_after(reads: Reads) -> int:
+    """How many packets or keyframes of its track tools may read beyond the end of ``reads``."""
+    return KEYFRAMES_AFTER if reads.keyframes_only else PACKETS_AFTER
 
 
 def _early(source: Source, stop: Fraction) -> int | None:

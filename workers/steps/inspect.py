@@ -28,6 +28,7 @@ from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
 from workers.ffmpeg.tools import Limits, Tools
 from workers.flow import plan_jobs
+from workers.headers import SOUGHT
 from workers.planning.encode_plan import plan_encode, plan_notes
 from workers.planning.policy import DEFAULT_POLICY, POLICIES_BEFORE, Policy
 from workers.planning.reads import BEGINNINGS
@@ -38,6 +39,9 @@ log = structlog.get_logger(__name__)
 SCAN_BYTES = 256 * 1024 * 1024
 """Files up to this size are read packet by packet for exact counts; larger ones are asked for their index."""
 SLOWEST_READ_BYTES_PER_S = 20 * 1024 * 1024
+IN_PARTS = SOUGHT | {"mov"}
+"""Demuxers of which a storyboard may be made in parts: pictures of a time can be had without all that comes before. Where that
+is not so after all (no Cues, no keyframes in the metadata) the parts are as good, and read more."""
 PROBE = Path(probing.__file__).parent
 _RUN = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from probing.__main__ import main; sys.exit(main(sys.argv[1:]))"
@@ -100,7 +104,7 @@ def decide(source: Source, ctx: StepContext, policy: Policy) -> Inspected:
         video_renditions=plan.ladder.rungs,
         audio_renditions=plan.audio,
         notes=(*source.notes, *plan_notes(source, plan)),
-        jobs=plan_jobs(plan, ctx.video.lane, in_parts=demuxer_of(source) == "mov"),
+        jobs=plan_jobs(plan, ctx.video.lane, in_parts=demuxer_of(source) in IN_PARTS),
         keys=_new_keys(plan, ctx, policy),
     )
 

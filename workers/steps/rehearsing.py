@@ -20,7 +20,7 @@ from workers.streams import ReadTooMuch
 
 log = structlog.get_logger(__name__)
 
-LARGEST_SHARE = Fraction(1, 2)
+LARGEST_SHARE = Fraction(3, 4)
 """Of more of a film than this, all of it is copied."""
 SEARCH_BYTES = 32 * 1024 * 1024
 SMALLEST_SEARCH_BYTES = 8 * 1024 * 1024

@@ -6,6 +6,7 @@ import errno
 import os
 import random
 import socket
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from hypothesis import strategies as st
 from storage.blobs.local import LocalBlobs
 from storage.blobs.memory import MemoryBlobs
 from storage.errors import StoreUnavailable
-from workers import sources, streams
+from workers import kept, sources, streams
 from workers.ffmpeg.excerpting.remote import MOST_BYTES, QUESTION, READ, RemoteFile
+from workers.kept import KeptReads
 from workers.planning.reads import Reads
 from workers.sources import SourceCache
 from workers.streams import BLOCK_BYTES, HELD_BLOCKS, ReadTooMuch, SourceStream, answering
@@ -135,6 +137,18 @@ def test_a_tool_that_asks_for_more_than_it_may_is_left_alone() -> None:
     assert isinstance(answers.error, ReadTooMuch)
 
 
+def test_a_search_has_a_measure_apart_from_what_is_read_where_it_ends() -> None:
+    with answering(Store().stream(), 1000, 5000) as (connection, answers):
+        file = RemoteFile(connection, len(FILM))
+        file.opened()
+        file.read(900)
+        file.landed()
+        assert file.read(4900)
+        with pytest.raises(OSError):
+            file.read(900)
+    assert isinstance(answers.error, ReadTooMuch)
+
+
 def test_opening_has_an_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "OPENING_BYTES", 1000)
     with answering(Store().stream(), 10**9) as (connection, answers), pytest.raises(OSError):
@@ -209,3 +223,65 @@ def test_files_that_are_small_or_here_or_in_place_or_must_be_counted_through_are
     files = LocalBlobs(tmp_path / "files")
     files.put("sources/large", FILM)
     assert SourceCache(files, tmp_path / "other", 10**9).stream("sources/large", LATE, uncounted) is None
+
+
+def rehearsal(cache: SourceCache, share: Fraction = Fraction(0)) -> KeptReads:
+    found = cache.rehearsal("sources/large", LATE, share, uncounted)
+    assert found is not None
+    return found
+
+
+def test_any_walk_of_a_rehearsal_reads_the_bytes_of_the_file_and_leaves_them_here(
+    cache: SourceCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, walk = b"RIFF0000AVI " + FILM, random.Random(2)
+    places = [walk.randrange(len(film)) for _ in range(40)]
+    for _ in range(2):
+        stream = rehearsal(cache, Fraction(walk.randrange(4), 10))
+        for number, place in enumerate(places):
+            if number == 10:
+                stream.landed()
+            assert stream.read(place, place + 50_000) == film[place : place + 50_000]
+        stream.close()
+        # What nobody fetches again was noted as here.
+        monkeypatch.setattr(MemoryBlobs, "get_range", None)
+
+
+def test_bytes_that_did_not_come_are_not_taken_for_bytes_that_are_here(
+    cache: SourceCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks_off(self: MemoryBlobs, key: str, start: int, stop: int) -> bytes:
+        raise StoreUnavailable("It is away.")
+
+    stream = rehearsal(cache)
+    with monkeypatch.context() as away:
+        away.setattr(MemoryBlobs, "get_range", breaks_off)
+        with pytest.raises(StoreUnavailable):
+            stream.read(2_000_000, 2_000_100)
+    assert stream.read(2_000_000, 2_000_100) == (b"RIFF0000AVI " + FILM)[2_000_000:2_000_100]
+    stream.close()
+
+
+def test_who_reads_on_from_where_he_landed_is_read_ahead_for_as_far_as_his_share(
+    cache: SourceCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "BLOCK_BYTES", 16 * 1024)
+    counted: list[int] = []
+    stream = cache.rehearsal("sources/large", LATE, Fraction(1, 2), counted.append)
+    assert stream is not None
+    stream.landed()
+    before = sum(counted)
+    for at in range(0, len(FILM) // 2, 65536):
+        stream.read(at, at + 65536)
+    assert len(counted) < 12
+    assert len(FILM) // 2 <= sum(counted) - before <= len(FILM) * 0.6
+    stream.close()
+
+
+def test_what_is_small_or_here_or_in_vain_is_not_rehearsed(cache: SourceCache) -> None:
+    assert cache.rehearsal("sources/small", LATE, Fraction(0), uncounted) is None
+    stream = rehearsal(cache)
+    stream.give_up()
+    stream.close()
+    assert cache.rehearsal("sources/large", LATE, Fraction(0), uncounted) is None
+    assert cache.stream("sources/large", LATE, uncounted) is not None, "sound may be found all the same"

@@ -13,17 +13,13 @@ from .remote import RemoteFile
 from .writing import Unfit
 
 AFTER_S = 2
-PACKETS_AFTER = 96
-"""The program has so many packets beyond the last that it needs in queues, decoders and filters, and more than `AFTER_S`."""
-KEYFRAMES_AFTER = 32
-"""The same where it decodes keyframes alone."""
+"""So much at least comes after what is wanted: tracks are interleaved, and pictures decoded in another order than shown."""
 
 
-def rehearse(file: RemoteFile, wanted: Wanted, *, keyframes_only: bool) -> dict[str, Any]:
-    """Read as `opened` and a seek do, and on until a little after ``wanted.until_us``. Says of the track, in microseconds:
-    ``shown_us``, when what is read before that time is shown, and ``keyframe_us``, when the first keyframe is."""
+def rehearse(file: RemoteFile, wanted: Wanted, *, more: int, keyframes_only: bool) -> dict[str, Any]:
+    """Read as `opened` and a seek do, to ``wanted.until_us`` and ``more`` packets (keyframes) of the track. Says of it, in
+    microseconds: ``shown_us``, when what is read before that time is shown, and ``keyframe_us``, when the first keyframe is."""
     until = Fraction(wanted.until_us, 1_000_000)
-    enough = KEYFRAMES_AFTER if keyframes_only else PACKETS_AFTER
     times: list[Fraction] = []
     keyframe: Fraction | None = None
     landed, beyond = False, 0
@@ -53,7 +49,7 @@ def rehearse(file: RemoteFile, wanted: Wanted, *, keyframes_only: bool) -> dict[
                 times.append(time)
             else:
                 beyond += 1
-                if at >= until + AFTER_S and beyond >= enough:
+                if at >= until + AFTER_S and beyond >= more:
                     break
     return {"shown_us": [_us(time) for time in times], "keyframe_us": None if keyframe is None else _us(keyframe)}
 
