@@ -12,7 +12,7 @@ from workers.fragments import Fragments
 from workers.planning.reads import Reads, merged, plan_cluster_reads, plan_reads
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy
 
-READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg"})
+READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg", "wav", "aiff", "flac"})
 """Demuxers that read from the start on, and look at nothing else but the end; ``mov``: in fragments."""
 COUNTED_THROUGH = frozenset({"mp3", "aac"})
 """Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece."""

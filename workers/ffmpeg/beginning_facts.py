@@ -19,11 +19,14 @@ def check_beginning(report: Mapping[str, Any]) -> None:
         raise DamagedSource("The beginning of this file cannot be read.", detail=report["error"])
     if not report.get("early_bytes"):
         raise DamagedSource("The beginning of this file is longer than what was read of it.")
+    pictures = any("head" in track for track in report["tracks"])
     for track in report["tracks"]:
         if track.get("sample", {}).get("from_middle"):
             raise DamagedSource("The beginning of this file does not decode.")
         if "head" in track:
             _check_length(report, track)
+        elif "sample" in track and track["type"] == "audio" and not pictures and "scan" not in track:
+            raise DamagedSource("The end of this file does not tell when its sound ends.")
 
 
 def _check_length(report: Mapping[str, Any], track: Mapping[str, Any]) -> None:

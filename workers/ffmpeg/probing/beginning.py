@@ -12,6 +12,7 @@ import av
 import av.error
 from av.container import InputContainer
 
+from .bare_ends import BARE, bare_end
 from .fragments import fragment_ends
 from .reading import all_packets
 from .walk import Walk
@@ -23,6 +24,8 @@ LATEST_S = 30
 END_BYTES = 4 * 1024 * 1024
 """How much of the end is looked at; whoever cuts the copy leaves at least as much."""
 MOST_TRIES = 1000
+AHEAD_BYTES = 64 * 1024
+"""Sound alone may be so dense that what tools read ahead of it is seconds of it."""
 _SELF_SYNCHRONISING = frozenset({"mpegts", "mpeg"})
 
 Open = Callable[[Any], InputContainer]
@@ -46,7 +49,7 @@ def early_bytes(container: InputContainer, tracks: list[dict[str, Any]], head_by
             if at - first >= EARLY_S:
                 waiting.discard(packet.stream_index)
             if not waiting or at - first >= LATEST_S:
-                return reached
+                return reached if container.streams.video else min(reached + AHEAD_BYTES, head_bytes)
     except av.FFmpegError:
         return None
     return None
@@ -56,6 +59,9 @@ def look_at_end(path: Path, tracks: list[dict[str, Any]], container: InputContai
     """Where each video track ends (``tail``), from the last bytes of the file or the length that its header tells."""
     demuxer = container.format.name.partition(",")[0]
     ends: dict[int, dict[str, Any]] = {}
+    if demuxer in BARE:
+        _end_of_bare_sound(bare_end(path, container, opened, END_BYTES), tracks)
+        return
     if demuxer in _SELF_SYNCHRONISING:
         ends = _ends_of_packets(path, container, opened)
     elif demuxer == "mov":
@@ -69,6 +75,12 @@ def look_at_end(path: Path, tracks: list[dict[str, Any]], container: InputContai
         end = ends.get(track["index"]) or _told(container, container.streams[track["index"]])
         if end is not None:
             track["tail" if track["type"] == "video" else "scan"] = _with_start(end, track)
+
+
+def _end_of_bare_sound(end: dict[str, Any] | None, tracks: list[dict[str, Any]]) -> None:
+    for track in tracks:
+        if track["type"] == "audio" and end is not None:
+            track["scan"] = {**end, "first": track["start"] or 0}
 
 
 def _with_start(end: dict[str, Any], track: dict[str, Any]) -> dict[str, Any]:

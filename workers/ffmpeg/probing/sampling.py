@@ -26,7 +26,7 @@ def sample(
 ) -> None:
     """Decode the first pictures and the first sound of every track; look in the middle for what did not come.
 
-    Reads ``at_least_packets`` of the start, for the spacing of its pictures (``head``).
+    Reads ``at_least_packets`` of the start, for the spacing of its pictures (``head``), if it has any.
     """
     wanted = [
         track
@@ -37,10 +37,13 @@ def sample(
         stream = container.streams[track["index"]]
         stream.codec_context.thread_count = 2
         track["sample"] = {"frames": 0, "errors": 0, "times": [], "interlaced": 0, "matrix": None, "captions": []}
-    walks = _decode_some(container, wanted, at_least_packets)
+    pictures = any(track["type"] == "video" for track in wanted)
+    walks = _decode_some(container, wanted, at_least_packets if pictures else 0)
     for track in tracks:
         if track["type"] == "video" and track["index"] in walks:
             track["head"] = walks[track["index"]].report()
+        elif track["index"] in walks:
+            track["packet_duration"] = walks[track["index"]].last_duration
     missing = [track for track in wanted if not track["sample"]["frames"] and not track["encrypted"]]
     if missing and container.duration and container.duration > 0:
         try:

@@ -1,0 +1,173 @@
+"""Files of sound alone are neither copied nor read to their end before they play: their beginning and their last bytes tell
+what they are, and every piece is to the byte what the whole file gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from storage.blobs.memory import MemoryBlobs
+from storage.jobs import Encoded, JobKind
+from storage.media.ladder import EncodePlan
+from storage.media.source import Source
+from tests.steps import Worktable
+from workers import sources, streams
+from workers.ffmpeg.process import Tools, find_tools
+from workers.planning.encode_plan import plan_encode
+from workers.planning.policy import ChunkPolicy, Policy
+from workers.planning.reads import Reads
+from workers.sources import SourceCache
+from workers.steps import inspect
+from workers.steps.audio import audio
+from workers.steps.context import StepContext
+from workers.steps.inspect import inspect_file
+
+pytestmark = pytest.mark.integration
+
+SECONDS = 60
+END_BYTES = 64 * 1024
+POLICY = Policy(chunks=ChunkPolicy(first_audio_piece_s=4, audio_growth=4, audio_piece_s=16))
+MP3 = ["-f", "mp3", "-c:a", "libmp3lame"]
+FILES = {
+    "wav": ["-f", "wav", "-c:a", "pcm_s24le", "-ar", "48000"],
+    "rf64": ["-f", "wav", "-rf64", "always"],
+    "wav-of-unknown-length": ["-f", "wav", "pipe:1"],
+    "aiff": ["-f", "aiff"],
+    "flac": ["-f", "flac"],
+    "flac-of-unknown-length": ["-f", "flac", "pipe:1"],
+    "ogg": ["-f", "ogg", "-c:a", "libopus", "-ar", "48000", "-b:a", "128k"],
+}
+
+
+@pytest.fixture(scope="module")
+def tools() -> Tools:
+    return find_tools()
+
+
+@pytest.fixture(scope="module")
+def original(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("original") / "original.wav"
+    # With noise, which AAC decoders make up as they go: it is that of the whole only from the same packet on.
+    left, right = ("0.3*sin(2*PI*(200*t+15*t*t))+0.2*random(0)", "0.3*sin(2*PI*(300*t+10*t*t))")
+    ffmpeg(tools, "-f", "lavfi", "-i", f"aevalsrc={left}|{right}:s=44100:d={SECONDS}", path)
+    return path
+
+
+@pytest.fixture(scope="module", params=FILES)
+def file(
+    request: pytest.FixtureRequest, original: Path, tools: Tools, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("file") / f"file.{request.param}"
+    *arguments, last = [*FILES[request.param]]
+    to = [last] if last == "pipe:1" else [last, path]
+    path.write_bytes(b"")
+    with path.open("r+b") as written:
+        ffmpeg(tools, "-y", "-i", original, *arguments, *to, stdout=written)
+    return path
+
+
+def ffmpeg(tools: Tools, *arguments: object, stdout: object = None) -> None:
+    argv = [str(tools.ffmpeg), "-nostdin", "-loglevel", "error", *map(str, arguments)]
+    subprocess.run(argv, check=True, stdout=stdout)  # type: ignore[call-overload]
+
+
+class Ranges(MemoryBlobs):
+    """Gives ranges of its objects, and never one as a whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read_bytes = 0
+        self._counting = threading.Lock()
+
+    def get_range(self, key: str, start: int, stop: int) -> bytes:
+        data = super().get_range(key, start, stop)
+        with self._counting:
+            self.read_bytes += len(data)
+        return data
+
+    def download(self, key: str, path: Path) -> None:
+        raise AssertionError("all of it was asked for")
+
+
+@dataclasses.dataclass
+class Node:
+    """A machine that has nothing of the file yet, and may never have all of it."""
+
+    blobs: Ranges
+    cache: SourceCache
+    folder: Path
+
+    def context(self, context: StepContext) -> StepContext:
+        return dataclasses.replace(
+            context,
+            source=self._whole,
+            part=lambda reads: self.cache.fetch_part("sources/file", reads),
+            stream=lambda reads: self.cache.stream("sources/file", reads, lambda size: None),
+        )
+
+    def _whole(self) -> Path:
+        raise AssertionError("all of it was asked for")
+
+
+@pytest.fixture
+def node(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    monkeypatch.setattr(sources, "SMALL_BYTES", 0)
+    monkeypatch.setattr(sources, "SOON_BYTES", 0)
+    monkeypatch.setattr(sources, "END_BYTES", END_BYTES)
+    monkeypatch.setattr(streams, "BLOCK_BYTES", 4096)
+    size = file.stat().st_size
+    monkeypatch.setattr(inspect, "BEGINNINGS", (Reads(first_bytes=(size - END_BYTES) // 2),))
+    blobs = Ranges()
+    blobs.put("sources/file", file.read_bytes())
+    return Node(blobs, SourceCache(blobs, tmp_path / "cache", 10**9), tmp_path / "cache")
+
+
+@pytest.fixture
+def table(file: Path, tools: Tools, tmp_path: Path) -> Worktable:
+    """Works on the whole file."""
+    for name in ("probe", "jobs"):
+        (tmp_path / name).mkdir()
+    source = inspect_file(file, tools=tools, scratch=tmp_path / "probe")
+    return Worktable(path=file, source=source, plan=planned(source), tools=tools, scratch=tmp_path / "jobs")
+
+
+def test_what_a_file_of_sound_is_its_beginning_and_its_end_tell(node: Node, table: Worktable) -> None:
+    from_parts = inspect._source(node.context(table.context(JobKind.INSPECT)))
+    assert from_parts.early_bytes is not None
+    if from_parts.demuxer == "ogg":  # its last page tells the time, the encoder's delay included
+        assert abs(from_parts.duration - table.source.duration) < Fraction(1, 100)
+    else:
+        assert dataclasses.replace(from_parts, early_bytes=None) == table.source
+        assert planned(from_parts) == table.plan
+    assert node.blobs.read_bytes <= table.path.stat().st_size // 2 + 2 * END_BYTES
+
+
+def test_every_piece_of_a_file_of_sound_is_that_of_the_whole(node: Node, table: Worktable) -> None:
+    size = table.path.stat().st_size
+    early = inspect._source(node.context(table.context(JobKind.INSPECT))).early_bytes
+    on_parts = dataclasses.replace(table, source=dataclasses.replace(table.source, early_bytes=early))
+    pieces = table.plan.audio_pieces
+    for piece in (pieces[0], pieces[2], pieces[-1]):
+        with capture_logs() as logs:
+            payload = {"rendition": table.plan.audio[0].name, "piece": piece.index}
+            before = node.blobs.read_bytes
+            made = audio(node.context(on_parts.context(JobKind.AUDIO, **payload)))
+            assert names(made) == names(audio(table.context(JobKind.AUDIO, **payload))), f"piece {piece.index}"
+        assert node.blobs.read_bytes - before < size / 2, f"piece {piece.index}"
+        assert [each for each in logs if each["event"].endswith("not_believed")] == []
+    assert sum(path.stat().st_blocks * 512 for path in node.folder.iterdir()) < size * 0.6, "of the whole, on disk"
+
+
+def planned(source: Source) -> EncodePlan:
+    return plan_encode(source, POLICY)
+
+
+def names(outcome: Encoded) -> list[str]:
+    """Names say which bytes they are of."""
+    return [name for output in outcome.outputs for name in (output.init_name, *(each.name for each in output.segments))]
