@@ -52,6 +52,10 @@ class Header:
         without_cues = self.demuxer == "matroska" and self.index is None
         return self.demuxer in SOUGHT and not without_cues and not self.sought_in_vain
 
+    def tells(self, reads: Reads, end_bytes: int) -> bool:
+        """Whether it is known which ranges ``reads`` needs."""
+        return self.beginning(reads, end_bytes) is not None or self.planned(reads) is not None
+
     def beginning(self, reads: Reads, end_bytes: int) -> tuple[ByteRange, ...] | None:
         """Of a file without an index at its start: its beginning and ``end_bytes`` of its end, where ``reads`` knows that they
         will do."""

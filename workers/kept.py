@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from storage.media.mp4_index import ByteRange
-from workers.planning.reads import merged, missing
+from workers.planning.reads import merged, missing, size_of
 
 BLOCK_BYTES = 128 * 1024
 """What is asked for is rounded to these: the tool that comes afterwards may read a little earlier, or in larger steps."""
@@ -44,6 +44,7 @@ class KeptReads:
         """What is known to be here."""
         self._descriptor, self._ensure = descriptor, ensure
         self._expected_bytes, self._landed = expected_bytes, False
+        self._fetched_bytes = 0  # since it landed
         self._run: ByteRange = (0, 0)
 
     def read(self, start: int, stop: int) -> bytes:
@@ -56,7 +57,9 @@ class KeptReads:
         self._run = (self._run[0], max(self._run[1], last)) if on else (first, last)
         self.asked = merged([*self.asked, (first, last)])
         if missing([(first, last)], self.have):
-            self.have = self._ensure(first, min(self.size, last + self._ahead()))
+            until = min(self.size, last + self._ahead())
+            self._fetched_bytes += size_of(missing([(first, until)], self.have)) if self._landed else 0
+            self.have = self._ensure(first, until)
         data = b""
         while len(data) < stop - start:
             more = os.pread(self._descriptor, stop - start - len(data), start + len(data))
@@ -84,5 +87,5 @@ class KeptReads:
         if not self._landed:
             return least
         # Half of what may be left, again and again: some parts of a film have fewer bytes than others.
-        ahead = min(MOST_AHEAD_BYTES, max(least, (self._expected_bytes - run) // 2))
+        ahead = min(MOST_AHEAD_BYTES, max(least, (self._expected_bytes - max(run, self._fetched_bytes)) // 2))
         return ahead // BLOCK_BYTES * BLOCK_BYTES

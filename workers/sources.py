@@ -95,8 +95,8 @@ class SourceCache:
         """
         name = name_of(key)
         path = self._shelf.root / f"{name}.sparse"
-        header = self._unplanned(key, reads, counted)
-        if header is None or not header.streamable:
+        header = self._large(key, counted)
+        if header is None or not header.streamable or header.tells(reads, END_BYTES):
             return None
         size = header.size
         counting = threading.Lock()
@@ -128,8 +128,8 @@ class SourceCache:
 
         Raises `NotFound`, `StoreUnavailable`, and `NoRoom`; reading from it raises the last two.
         """
-        header = self._unplanned(key, reads, counted)
-        if header is None or not header.seekable:
+        header = self._large(key, counted)
+        if header is None or not header.seekable or header.tells(reads, END_BYTES):
             return None
         name, size = name_of(key), header.size
         path = self._shelf.root / f"{name}.sparse"
@@ -161,8 +161,8 @@ class SourceCache:
             give_up=lambda: self._known(key, replace(header, sought_in_vain=True)),
         )
 
-    def _unplanned(self, key: str, reads: Reads, counted: Callable[[int], None]) -> Header | None:
-        """What is known of a large file that is not here, and of which nobody can tell which part ``reads`` needs."""
+    def _large(self, key: str, counted: Callable[[int], None]) -> Header | None:
+        """What is known of a file that is large, and not here."""
         if isinstance(self._blobs, LocalFiles):
             return None
         name = name_of(key)
@@ -173,8 +173,7 @@ class SourceCache:
             copy = self._sparse(key, self._shelf.root / f"{name}.sparse", size)
             header = self._header(key, copy, size)
             counted(copy.read_bytes)
-        planned = header.beginning(reads, END_BYTES) is not None or header.planned(reads) is not None
-        return None if planned else header
+        return header
 
     def _part(self, key: str, path: Path, reads: Reads) -> Fetched | int:
         """The part of ``key`` at ``path``, with what was missing of ``reads``. If it has to be whole: how many bytes were read
