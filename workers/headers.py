@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from storage.media.matroska_index import MatroskaIndex, parse_matroska_index
 from storage.media.mp4_index import ByteRange, Mp4Index, parse_mp4_index
 from storage.media.sniffing import HEAD_BYTES, sniff
+from storage.media.sound_frames import FRAMED
 from workers.boxes import box_headers
 from workers.fragments import Fragments
+from workers.frames import SoundFrames
 from workers.planning.reads import Reads, merged, plan_cluster_reads, plan_reads
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy
 
 READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg", "wav", "aiff", "flac"})
 """Demuxers that read from the start on, and look at nothing else but the end; ``mov``: in fragments."""
-COUNTED_THROUGH = frozenset({"mp3", "aac"})
-"""Demuxers that know no time but by counting all that comes before it: a stream would read a file again for every piece."""
 SOUGHT = frozenset({"mpegts", "mpeg", "asf", "avi", "mxf", "ogg", "flv", "matroska"})
 """Demuxers that find a time by an index (MXF; AVI, ASF, FLV and Matroska where there is one) or by halves: so the file's part
 for a time can be found by letting them seek."""
@@ -25,7 +25,8 @@ for a time can be found by letting them seek."""
 class Header:
     """Of a file of ``size`` bytes. ``large``: it is worth reading in parts even where no plain index says how.
     ``in_fragments``: it is an MP4 whose index is spread over all of it; ``fragments``: that index, once it was put together.
-    ``counted``: it is none, and times have to be counted through. ``sought_in_vain``: so it was seen."""
+    ``counted``: it is none, and times have to be counted through. ``frames``: of MP3 or AAC, where they were asked for and
+    found. ``sought_in_vain``: so it was seen."""
 
     size: int
     large: bool
@@ -35,6 +36,7 @@ class Header:
     in_fragments: bool = False
     fragments: Fragments | None = None
     counted: bool = False
+    frames: SoundFrames | None = None
     sought_in_vain: bool = False
 
     @property
@@ -44,7 +46,8 @@ class Header:
     @property
     def streamable(self) -> bool:
         """Whether its sound may be read as a stream."""
-        return not self.in_fragments and not self.counted and self.demuxer not in COUNTED_THROUGH
+        known = self.demuxer not in FRAMED or (self.frames is not None and bool(self.frames.places))
+        return not self.in_fragments and not self.counted and known
 
     @property
     def seekable(self) -> bool:
@@ -59,7 +62,8 @@ class Header:
     def beginning(self, reads: Reads, end_bytes: int) -> tuple[ByteRange, ...] | None:
         """Of a file without an index at its start: its beginning and ``end_bytes`` of its end, where ``reads`` knows that they
         will do."""
-        if isinstance(self.index, Mp4Index) or not self.large or self.demuxer not in READ_ON:
+        known = self.demuxer in READ_ON or self.frames is not None
+        if isinstance(self.index, Mp4Index) or not self.large or not known:
             return None
         if reads.first_bytes is None or 2 * reads.first_bytes + end_bytes > self.size:
             return None

@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from storage.errors import NoRoom
-from workers.sparse import note_of
+from workers.sparse import frames_note_of, note_of
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +111,7 @@ def _removed_if_unused(path: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path.unlink(missing_ok=True)
         note_of(path).unlink(missing_ok=True)
+        frames_note_of(path).unlink(missing_ok=True)
     except BlockingIOError:
         return False
     finally:

@@ -22,13 +22,15 @@ import structlog
 from storage.blobs import BlobStore, LocalFiles
 from storage.media.matroska_index import MatroskaIndex
 from storage.media.mp4_index import ByteRange, Mp4Index
+from storage.media.sound_frames import FRAMED
 from workers.fragments import find_fragments
+from workers.frames import SoundFrames, count_frames, told_frames, write_down, written_down
 from workers.headers import Header, read_header
 from workers.kept import KeptReads
 from workers.planning.reads import Reads, merged, missing, size_of
 from workers.scratch import clear_abandoned, scratch_folder
 from workers.shelf import Shelf, name_of
-from workers.sparse import SparseCopy, note_of
+from workers.sparse import SparseCopy, frames_note_of, note_of
 from workers.streams import SourceStream
 
 log = structlog.get_logger(__name__)
@@ -46,12 +48,13 @@ END_BYTES = 4 * 1024 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """A local copy at ``path``. ``index``: of a copy that holds parts of the file. ``first_bytes``: of one that holds so
-    much of its beginning, and its end. Neither: the copy is whole."""
+    much of its beginning, and its end. Neither: the copy is whole. ``frames``: how many a file of MP3 or AAC has."""
 
     path: Path
     read_bytes: int = 0
     index: Mp4Index | MatroskaIndex | None = None
     first_bytes: int | None = None
+    frames: SoundFrames | None = None
 
     @property
     def whole(self) -> bool:
@@ -96,6 +99,11 @@ class SourceCache:
         name = name_of(key)
         path = self._shelf.root / f"{name}.sparse"
         header = self._large(key, counted)
+        if header is not None and header.demuxer in FRAMED:
+            with self._shelf.gate(name):
+                copy = self._sparse(key, path, header.size)
+                header = self._with_frames(key, copy, header, placed=reads.first_bytes is None)
+            counted(copy.read_bytes)
         if header is None or not header.streamable or header.tells(reads, END_BYTES):
             return None
         size = header.size
@@ -119,7 +127,7 @@ class SourceCache:
                 counted(len(data))
             return data
 
-        return SourceStream(size, kept=kept, fetch=fetched)
+        return SourceStream(size, kept=kept, fetch=fetched, frames=header.frames)
 
     def rehearsal(self, key: str, reads: Reads, share: Fraction, counted: Callable[[int], None]) -> KeptReads | None:
         """The object ``key``, for a tool that reads as another is going to: what it asks for is kept in the copy with holes.
@@ -183,6 +191,8 @@ class SourceCache:
             return 0
         copy = self._sparse(key, path, size)
         header = self._header(key, copy, size)
+        if header.demuxer in FRAMED and header.large and reads.first_bytes is not None:
+            header = self._with_frames(key, copy, header, placed=False)
         beginning = header.beginning(reads, END_BYTES)
         if beginning is None and reads.tracks and header.in_fragments and header.large:
             header = self._with_fragments(key, copy, size, header)
@@ -204,7 +214,9 @@ class SourceCache:
         # A look at what the file is goes by the index of an MP4, and by the beginning of any other.
         first_bytes = reads.first_bytes if beginning is not None else None
         index = None if first_bytes is not None else header.whole_index
-        return Fetched(path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes)
+        return Fetched(
+            path=path, read_bytes=copy.read_bytes, index=index, first_bytes=first_bytes, frames=header.frames
+        )
 
     def _sparse(self, key: str, path: Path, size: int) -> SparseCopy:
         """The copy with holes at ``path``, held. In its gate."""
@@ -231,6 +243,23 @@ class SourceCache:
         return self._known(
             key, replace(header, fragments=found, in_fragments=found is not None, counted=found is None, ranges=ranges)
         )
+
+    def _with_frames(self, key: str, copy: SparseCopy, header: Header, *, placed: bool) -> Header:
+        """``header`` with the file's frames: from their tag, or where that does not do or they have to be ``placed``, counted,
+        once on this machine. In its gate."""
+        if header.counted or (header.frames is not None and (header.frames.places or not placed)):
+            return header
+        assert header.demuxer is not None
+        note = frames_note_of(self._shelf.root / f"{name_of(key)}.sparse")
+        frames = written_down(note, header.size)
+        if frames is None and not placed:
+            frames = told_frames(copy, header.size, header.demuxer)
+        if frames is None:
+            frames = count_frames(copy, header.size, header.demuxer)
+            log.info("frames_counted", key=key, found=frames is not None, read_bytes=copy.read_bytes)
+            if frames is not None:
+                write_down(frames, note)
+        return self._known(key, replace(header, frames=frames, counted=frames is None))
 
     def _known(self, key: str, header: Header) -> Header:
         with self._mutex:

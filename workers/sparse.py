@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_right
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 from storage.blobs import BlobStore
@@ -19,6 +22,7 @@ from workers.planning.reads import merged, missing, size_of
 
 PIECE_BYTES = 4 * 1024 * 1024
 PARALLEL_READS = 8
+PASSING_READS = 4
 LARGEST_INDEX_BYTES = 256 * 1024 * 1024
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -99,6 +103,28 @@ class SparseCopy:
         self.read_bytes += len(data)
         return data
 
+    def passing(self, start: int, stop: int) -> Iterator[bytes]:
+        """Bytes ``[start, stop)`` one after the other, some asked for ahead, and none kept. Raises what the store raises."""
+        places = iter(range(start, stop, PIECE_BYTES))
+        with ThreadPoolExecutor(PASSING_READS, thread_name_prefix="pass") as pool:
+
+            def asked(at: int) -> Future[bytes]:
+                return pool.submit(self._blobs.get_range, self._key, at, min(at + PIECE_BYTES, stop))
+
+            coming = deque((at, asked(at)) for at in islice(places, PASSING_READS))
+            try:
+                while coming:
+                    at, answer = coming.popleft()
+                    data = answer.result()
+                    if len(data) != min(at + PIECE_BYTES, stop) - at:
+                        raise StoreUnavailable("The store gave less of an object than it has.", key=self._key)
+                    self.read_bytes += len(data)
+                    coming.extend((at, asked(at)) for at in islice(places, 1))
+                    yield data
+            finally:
+                for _, answer in coming:
+                    answer.cancel()
+
     def _recalled(self) -> tuple[ByteRange, ...]:
         try:
             note = json.loads(self.noted.read_text())
@@ -112,6 +138,11 @@ class SparseCopy:
         fresh = self.noted.with_suffix(".new")
         fresh.write_text(json.dumps({"boot": _boot(), "size": self._size, "ranges": self.have}))
         fresh.rename(self.noted)
+
+
+def frames_note_of(path: Path) -> Path:
+    """Where it stands which frames the file has that the copy at ``path`` is of, if they were counted."""
+    return path.with_suffix(".frames")
 
 
 def note_of(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from storage.errors import StoreUnavailable
 from workers.ffmpeg.excerpting.remote import ANSWER, LANDED, MOST_BYTES, OPENED, QUESTION, READ
+from workers.frames import SoundFrames
 
 BLOCK_BYTES = 64 * 1024
 HELD_BLOCKS = 512
@@ -46,10 +47,11 @@ class Readable(Protocol):
 
 
 class SourceStream:
-    """``size`` bytes. ``kept(start, stop)`` gives them and keeps them here, ``fetch(start, stop)`` gives them."""
+    """``size`` bytes. ``kept(start, stop)`` gives them and keeps them here, ``fetch(start, stop)`` gives them. ``frames``: of a
+    file of MP3 or AAC, in which nobody else finds a time."""
 
-    def __init__(self, size: int, *, kept: Fetch, fetch: Fetch) -> None:
-        self.size = size
+    def __init__(self, size: int, *, kept: Fetch, fetch: Fetch, frames: SoundFrames | None = None) -> None:
+        self.size, self.frames = size, frames
         self._kept, self._fetch = kept, fetch
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._opened = False

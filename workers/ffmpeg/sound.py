@@ -38,12 +38,15 @@ _READ_AHEAD_S = 2  # decoders and filters hold sound back
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excerpt:
     """A file of one track: packets of the source as a seek to `excerpt_times` gives them. ``shift``: its times are so
-    many seconds later than the source's. ``searched``: the place in the source was found by us, not by the container."""
+    many seconds later than the source's. ``searched``: the place in the source was found by us, not by the container.
+    ``heard_until``: on the source's clock; what comes behind it is the encoder's padding, which the file itself does not
+    tell any more."""
 
     path: Path
     demuxer: str
     shift: Fraction
     searched: bool = False
+    heard_until: Fraction | None = None
 
 
 def audio_command(
@@ -139,9 +142,11 @@ def _resampled(
         del options["reinit_filter"]  # sound of another layout cannot go through the same graph
         opened = graph.opened(input_path, options, track.index)
         times = _audio_times(source, track, Fraction(0))
+    timed = opened.filter("asetpts", times)
+    if isinstance(input_path, Excerpt) and input_path.heard_until is not None:
+        timed = timed.filter("atrim", end=_seconds(input_path.heard_until - source.start))
     return (
-        opened.filter("asetpts", times)
-        .filter("atrim", start=_seconds(_cut(piece)))
+        timed.filter("atrim", start=_seconds(_cut(piece)))
         .filter("aresample", AUDIO_RATE_HZ, rematrix_maxval=1)  # a downmix is not allowed to clip
         .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
     )

@@ -22,12 +22,14 @@ from storage.media.sniffing import HEAD_BYTES, describe_stranger, sniff
 from storage.media.source import Source
 from workers.ffmpeg import probing
 from workers.ffmpeg.beginning_facts import check_beginning
+from workers.ffmpeg.frame_facts import with_frames
 from workers.ffmpeg.index_facts import with_index
 from workers.ffmpeg.inputs import demuxer_of
 from workers.ffmpeg.process import run_tool
 from workers.ffmpeg.reports import read_report
 from workers.ffmpeg.tools import Limits, Tools
 from workers.flow import plan_jobs
+from workers.frames import SoundFrames
 from workers.headers import SOUGHT
 from workers.planning.encode_plan import plan_encode, plan_notes
 from workers.planning.policy import DEFAULT_POLICY, POLICIES_BEFORE, Policy
@@ -85,6 +87,7 @@ def _source(ctx: StepContext) -> Source:
                 nice=ctx.nice,
                 index=fetched.index if isinstance(fetched.index, Mp4Index) else None,
                 first_bytes=fetched.first_bytes,
+                frames=fetched.frames,
             )
         except (Rejected, ToolFailed) as error:
             log.info("part_not_believed", **ctx.job.log_context(), said=error.sentence)
@@ -132,11 +135,13 @@ def inspect_file(
     nice: int = 0,
     index: Mp4Index | None = None,
     first_bytes: int | None = None,
+    frames: SoundFrames | None = None,
 ) -> Source:
     """The facts of the file at ``path``, without a job around it. Raises `UnsupportedSource` or `DamagedSource`.
 
     ``index``: of a copy that holds nothing but the header and the beginning. It takes the place of reading all packets.
     ``first_bytes``: of a copy that holds so much of the beginning and the end, of a file without an index.
+    ``frames``: those of the whole file, where it is one of MP3 or AAC.
     """
     path = path.absolute()  # the tool runs in another folder
     demuxer = _recognised(path)
@@ -149,6 +154,8 @@ def inspect_file(
     own = "libplacebo" in tools.filters
     if first_bytes is None:
         return read_report(report, reads_own_colours=own)
+    if frames is not None:
+        report = with_frames(report, frames)
     check_beginning(report)
     return replace(read_report(report, reads_own_colours=own), early_bytes=report["early_bytes"])
 

@@ -13,9 +13,11 @@ from storage.media.source import Source
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
 from workers.ffmpeg.excerpts import excerpt_command, read_excerpt
 from workers.ffmpeg.sound import Excerpt
+from workers.frames import SoundFrames
 from workers.planning.reads import piece_reads
 from workers.steps.answering import run_answered
 from workers.steps.context import StepContext
+from workers.steps.framing import framed_excerpt
 from workers.streams import ReadTooMuch, SourceStream
 
 log = structlog.get_logger(__name__)
@@ -32,6 +34,8 @@ def excerpt_of(ctx: StepContext, source: Source, rendition: AudioRendition, piec
     stream = ctx.stream(piece_reads(source, rendition, piece)) if ctx.stream is not None else None
     if stream is None:
         return None
+    if stream.frames is not None:
+        return _framed(ctx, source, piece, stream, stream.frames)
     to = ctx.scratch / "excerpt"
     argv = excerpt_command(ctx.tools, source, rendition, piece, size=stream.size, to=to)
     try:
@@ -45,6 +49,19 @@ def excerpt_of(ctx: StepContext, source: Source, rendition: AudioRendition, piec
         return found
     log.info("excerpt_not_believed", **ctx.job.log_context(), said=found[-300:])
     return None
+
+
+def _framed(
+    ctx: StepContext, source: Source, piece: AudioPiece, stream: SourceStream, frames: SoundFrames
+) -> Excerpt | None:
+    stream.opened()
+    try:
+        return framed_excerpt(ctx, source, piece, stream, frames)
+    except ValueError as error:
+        log.info("excerpt_not_believed", **ctx.job.log_context(), said=str(error))
+        return None
+    finally:
+        stream.close()
 
 
 def _most_bytes(stream: SourceStream, source: Source, piece: AudioPiece) -> int:
