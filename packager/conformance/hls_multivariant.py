@@ -15,6 +15,7 @@ from packager.conformance.subject import Subject, Track
 _FORBIDDEN_ON_IFRAMES = ("FRAME-RATE", "AUDIO", "SUBTITLES", "CLOSED-CAPTIONS")
 _GROUPS = ("AUDIO", "VIDEO", "SUBTITLES", "CLOSED-CAPTIONS")
 _MOST_FPS = 60
+_ROUNDED_FPS = Fraction(1, 2000)  # FRAME-RATE has three decimals
 _FIRST_BPS = 2_000_000
 _SMALL_SIDE = 240  # Apple recommends no rung below 234 lines
 _STEREO = 2
@@ -122,7 +123,7 @@ def _frame_rate(entry: Entry, track: Track, where: str, judge: Judge) -> None:
     # Sources with a changing rate state the highest; a rate that no picture reaches is wrong, as is one that is exceeded.
     shortest = track.frame_seconds()
     highest = 1 / shortest if shortest else measured
-    close = any(abs(stated - rate) <= rate / 500 for rate in (measured, highest))
+    close = any(abs(stated - rate) <= max(rate / 500, _ROUNDED_FPS) for rate in (measured, highest))
     judge.expect(
         close, "hls-frame-rate-match", where, f"FRAME-RATE is {float(stated):.3f}, measured {float(measured):.3f}."
     )

@@ -13,6 +13,7 @@ from PIL import Image
 
 from storage.catalogue import Video
 from storage.lifecycle import VideoState
+from tests.conformant import assert_conformant
 from tests.media import samples_heard
 from tests.pipeline import through_the_pipeline
 from workers.ffmpeg.process import Tools, find_tools
@@ -192,6 +193,14 @@ def flash_tags(data: bytes) -> Iterator[int]:
 def test_a_single_picture_is_a_film(make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path) -> None:
     ready(make(*flat("green"), "-frames:v", "1", "-c:v", "libx264", "film.mp4"))
     assert len(shown(tmp_path)) == 1
+
+
+def test_a_picture_every_few_seconds_is_a_film_whose_rate_is_told_right(
+    make: Callable[..., Path], ready: Callable[[Path], Video], tmp_path: Path
+) -> None:
+    ready(make("-f", "lavfi", "-i", f"color=green:size={SIZE}:rate=25/151", "-frames:v", "8", "slow.mp4"))
+    assert len(shown(tmp_path)) == 8
+    assert_conformant(tmp_path / "site")
 
 
 @pytest.mark.parametrize("turn", [("90",), ("-90",), ("0", "-display_hflip"), ("90", "-display_vflip")], ids=" ".join)
