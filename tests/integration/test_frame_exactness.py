@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -141,6 +142,20 @@ def test_pictures_without_times_come_in_their_order(muxer: str, tools: Tools, tm
     work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
     outcomes = [encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in plan.chunks]
     assert numbers_shown(work.stored(*outcomes)) == list(range(150))
+
+
+def test_pictures_of_avi_that_are_decoded_out_of_their_order_are_all_there(tools: Tools, tmp_path: Path) -> None:
+    ordered = make_film(
+        tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 4), b_frames=3, keyframe_every=100), container="mp4"
+    )
+    path = tmp_path / "film.avi"
+    subprocess.run([str(tools.ffmpeg), "-v", "error", "-i", str(ordered), "-c", "copy", str(path)], check=True)
+    source = inspect_file(path, tools=tools, scratch=_folder(tmp_path))
+    assert source.notes == ()
+    plan = a_small_plan(source)
+    work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
+    outcomes = [encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in plan.chunks]
+    assert numbers_shown(work.stored(*outcomes)) == list(range(100))
 
 
 def test_a_video_that_ends_early_stands_still(tools: Tools, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ def a_report(*tracks: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return values | changes
 
 
+OVERRUN = {"names": ["ftyp", "moov", "mdat"], "has_header": True, "overrun": True, "protected": False}
+
+
 def unreadable(demuxer: str = "mov", **boxes: Any) -> dict[str, Any]:
     told = {"names": ["ftyp", "moov", "mdat"], "has_header": True, "overrun": False, "protected": False} | boxes
     return a_report(error="InvalidDataError: no", demuxer=demuxer, boxes=told if demuxer == "mov" else None)
@@ -186,6 +189,15 @@ def test_what_is_video_but_does_not_decode_is_damaged(report: dict[str, Any]) ->
             a_walk(near_count=248, near_ticks=248 * 512, last=255_488, longest_interval=128_512),
             "25/1", Fraction(25), True, id="hole",
         ),
+        # Ten seconds of pictures around a hole of ten minutes, and some that claim two days.
+        pytest.param(
+            a_walk(near_count=248, near_ticks=248 * 512, last=610 * 12_800 - 512, longest_interval=600 * 12_800),
+            "25/1", Fraction(25), True, id="a hole longer than the film",
+        ),
+        pytest.param(
+            a_walk(near_count=248, near_ticks=248 * 512, last=200_000 * 12_800 - 512, longest_interval=199_990 * 12_800),
+            "25/1", Fraction(250, 200_000), False, id="nearly all of it a hole",
+        ),
         pytest.param(
             a_walk(100, near_count=50, near_ticks=50 * 512, last=127_488), "60/1", Fraction(10), False, id="varying"
         ),
@@ -272,6 +284,16 @@ def test_pictures_before_the_first_that_decodes_are_lost() -> None:
     assert [note.code for note in source.notes] == ["starts_mid_stream"]
 
 
+def test_pictures_of_avi_that_are_decoded_out_of_their_order_are_late_and_all_there() -> None:
+    late = a_sample(1024, 1536, by_decoding=True)
+    source = read_report(a_report(a_picture(sample=late), demuxer="avi"))
+    assert source.video is not None
+    assert (source.video.start, source.video.duration, source.notes) == (Fraction(2, 25), 10, ())
+    lost = a_sample(25_600, 26_112, by_decoding=True)
+    source = read_report(a_report(a_picture(sample=lost), demuxer="avi"))
+    assert [note.code for note in source.notes] == ["starts_mid_stream"]
+
+
 def test_a_last_picture_that_seems_to_flash_by_lasts_like_the_others() -> None:
     assert read_report(a_report(a_picture(scan=a_walk(last_duration=1)))).duration == 10
 
@@ -301,7 +323,10 @@ def test_a_large_file_that_slows_down_after_its_start_has_the_average_of_its_ind
 @pytest.mark.parametrize(
     ("report", "codes"),
     [
-        pytest.param(a_report(a_picture(frames=300)), ["truncated"], id="mov that ends early"),
+        pytest.param(a_report(a_picture(frames=300), boxes=OVERRUN), ["truncated"], id="mov that ends early"),
+        pytest.param(a_report(a_picture(frames=0), boxes=OVERRUN), ["truncated"], id="its last fragment is cut off"),
+        pytest.param(a_report(a_picture(frames=300)), [], id="mov whose edit list leaves pictures out"),
+        pytest.param(a_report(a_picture(), boxes=OVERRUN), [], id="mov that says more than it has to"),
         pytest.param(a_report(a_picture(frames=0), demuxer="matroska", duration_us=60_000_000), ["truncated"], id="mkv"),
         pytest.param(a_report(a_picture(), scan_error="InvalidDataError: x"), ["damaged_packets"], id="unreadable end"),
         pytest.param(a_report(a_picture(scan=a_walk(corrupt=3))), ["damaged_packets"], id="corrupt packets"),

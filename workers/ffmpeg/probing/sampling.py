@@ -91,7 +91,7 @@ def _decode(stream: Any, packet: av.Packet[Any] | None, track: dict[str, Any]) -
     except (av.FFmpegError, EOFError):
         found["errors"] += 1
         return
-    decoded = knows_no_shown_times(stream)
+    decoded = found["by_decoding"] = knows_no_shown_times(stream)
     for frame in frames:
         if not found["frames"]:
             describe_first(frame, track)

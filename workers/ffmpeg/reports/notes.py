@@ -71,8 +71,9 @@ def _mute_notes(tracks: list[Report]) -> list[Note]:
 def _is_cut_off(report: Report, picture: Report) -> bool:
     if "scan" not in picture:
         return False
-    if picture["frames"] and report["demuxer"] == "mov":
-        return bool(picture["scan"]["packets"] < picture["frames"])
+    if report["demuxer"] == "mov":
+        # An edit list leaves samples out that the index has: too few alone say nothing.
+        return report["boxes"]["overrun"] and (not picture["frames"] or picture["scan"]["packets"] < picture["frames"])
     if report["demuxer"] not in _WITH_TRUE_DURATION or not report["duration_us"]:
         return False
     ends = [

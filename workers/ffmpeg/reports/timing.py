@@ -10,6 +10,11 @@ from statistics import median_low
 from workers.ffmpeg.reports.report import Report
 
 STEADY_SHARE = Fraction(9, 10)
+MOST_FILLED = 50_000
+"""So many frames, half an hour of them, may stand in the holes of a film that keeps its cadence otherwise. A few pictures that
+claim to last for days are not worth millions."""
+MOST_REORDERED = 16
+"""H.264 and H.265 show a picture at most so many others later than it is decoded (ITU-T H.264, A.3.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,8 @@ def timing_of(track: Report) -> Timing:
     last = walk if "scan" in track else track.get("tail") or walk
     fields = 2 if _is_field_coded(track, walk) else 1
     interval = walk["interval"] * fields
-    start, lost_at_start = _first_shown(track, walk, interval)
+    delay = _reordering(track, walk, interval)
+    start, lost_at_start = (walk["first"] + delay, False) if delay else _first_shown(track, walk, interval)
     # Containers without durations, and demuxers that guess them, end on a picture that seems to flash by.
     shown_last = last["last_duration"] if 2 * last["last_duration"] >= walk["interval"] else walk["interval"]
     end = last["last"] + shown_last
@@ -41,10 +47,10 @@ def timing_of(track: Report) -> Timing:
     frame_count = -(-walk["pictures"] // fields) if "scan" in track else track["frames"] or None
     # Pictures and the time that they take are counted over the same part of the film.
     counted_until = end if frame_count else walk["last"] + walk["interval"]
-    rate, steady = _rate(walk, frame_count, counted_until - walk["first"], fields)
+    rate, steady = _rate(walk, frame_count, counted_until - walk["first"], fields, whole="scan" in track)
     return Timing(
         start=start * tick,
-        end=end * tick,
+        end=(end + delay) * tick,
         frame_rate=_agreed_rate(rate / tick, track) if rate else _claimed_rate(track),
         steady=steady,
         frame_count=frame_count,
@@ -84,6 +90,15 @@ def _is_field_coded(track: Report, walk: Report) -> bool:
     return bool(9 * walk["interval"] < 5 * spacing < 11 * walk["interval"])
 
 
+def _reordering(track: Report, walk: Report, interval: int) -> int:
+    """How much later than its packet a picture is shown, where only packets have times: in AVI, if pictures are reordered."""
+    sample = track["sample"]
+    if not sample.get("by_decoding") or sample.get("from_middle") or not sample["times"]:
+        return 0
+    delay = int(min(sample["times"]) - walk["first"])
+    return delay if 0 < delay <= MOST_REORDERED * interval else 0
+
+
 def _first_shown(track: Report, walk: Report, interval: int) -> tuple[int, bool]:
     times = track["sample"]["times"]
     if times and not track["sample"].get("from_middle") and min(times) > walk["first"] + interval:
@@ -91,8 +106,11 @@ def _first_shown(track: Report, walk: Report, interval: int) -> tuple[int, bool]
     return walk["first"], False
 
 
-def _rate(walk: Report, frame_count: int | None, length_ticks: int, fields: int) -> tuple[Fraction | None, bool]:
+def _rate(
+    walk: Report, frame_count: int | None, length_ticks: int, fields: int, *, whole: bool
+) -> tuple[Fraction | None, bool]:
     """(Pictures per tick, whether they keep to it): the cadence where most of them do, the average otherwise.
+    ``whole``: ``walk`` is of the whole film.
 
     Dropped pictures do not change a cadence: a 30 fps film with holes stays one, and its holes are filled.
     """
@@ -103,5 +121,7 @@ def _rate(walk: Report, frame_count: int | None, length_ticks: int, fields: int)
     if walk["near_ticks"] and walk["near_count"] >= STEADY_SHARE * intervals:
         cadence = Fraction(walk["near_count"], walk["near_ticks"] * fields)
         # What was not scanned may go on differently than it began: the index knows.
-        return (cadence, True) if average >= cadence / 2 else (average, False)
+        filled = (cadence - average) * length_ticks
+        kept = average >= cadence / 2 or (whole and filled <= MOST_FILLED)
+        return (cadence, True) if kept else (average, False)
     return average, False
