@@ -26,7 +26,8 @@ class Header:
     """Of a file of ``size`` bytes. ``large``: it is worth reading in parts even where no plain index says how.
     ``in_fragments``: it is an MP4 whose index is spread over all of it; ``fragments``: that index, once it was put together.
     ``counted``: it is none, and times have to be counted through. ``frames``: of MP3 or AAC, where they were asked for and
-    found. ``sought_in_vain``: so it was seen."""
+    found. ``unsought``: libavformat
+    would find a time by reading all that comes before."""
 
     size: int
     large: bool
@@ -37,7 +38,7 @@ class Header:
     fragments: Fragments | None = None
     counted: bool = False
     frames: SoundFrames | None = None
-    sought_in_vain: bool = False
+    unsought: bool = False
 
     @property
     def whole_index(self) -> Mp4Index | MatroskaIndex | None:
@@ -46,14 +47,13 @@ class Header:
     @property
     def streamable(self) -> bool:
         """Whether its sound may be read as a stream."""
-        known = self.demuxer not in FRAMED or (self.frames is not None and bool(self.frames.places))
+        known = self.demuxer not in FRAMED or (self.frames is not None and self.frames.placed)
         return not self.in_fragments and not self.counted and known
 
     @property
     def seekable(self) -> bool:
         """Whether libavformat may find a time in it without reading all that comes before."""
-        without_cues = self.demuxer == "matroska" and self.index is None
-        return self.demuxer in SOUGHT and not without_cues and not self.sought_in_vain
+        return self.demuxer in SOUGHT and not self.unsought
 
     def tells(self, reads: Reads, end_bytes: int) -> bool:
         """Whether it is known which ranges ``reads`` needs."""
@@ -104,6 +104,14 @@ def read_header(copy: SparseCopy, size: int, *, large: bool) -> Header:
             index = parse_mp4_index(read(start, stop), size)
         elif not in_fragments:
             demuxer = None  # nobody knows how to read on in this one
+    # Of Matroska we read the Cues ourselves; those of FLV are in its first tag.
+    unsought = (demuxer == "matroska" and index is None) or (demuxer == "flv" and b"keyframes" not in head)
     return Header(
-        size=size, large=large, index=index, ranges=merged(ranges), demuxer=demuxer, in_fragments=in_fragments
+        size=size,
+        large=large,
+        index=index,
+        ranges=merged(ranges),
+        demuxer=demuxer,
+        in_fragments=in_fragments,
+        unsought=unsought,
     )

@@ -24,7 +24,7 @@ from storage.media.matroska_index import MatroskaIndex
 from storage.media.mp4_index import ByteRange, Mp4Index
 from storage.media.sound_frames import FRAMED
 from workers.fragments import find_fragments
-from workers.frames import SoundFrames, count_frames, told_frames, write_down, written_down
+from workers.frames import SoundFrames, count_frames, steady_frames, told_frames, write_down, written_down
 from workers.headers import Header, read_header
 from workers.kept import KeptReads
 from workers.planning.reads import Reads, merged, missing, size_of
@@ -166,7 +166,7 @@ class SourceCache:
             size,
             ensure=ensure,
             expected_bytes=round(size * share),
-            give_up=lambda: self._known(key, replace(header, sought_in_vain=True)),
+            give_up=lambda: self._known(key, replace(header, unsought=True)),
         )
 
     def _large(self, key: str, counted: Callable[[int], None]) -> Header | None:
@@ -245,13 +245,15 @@ class SourceCache:
         )
 
     def _with_frames(self, key: str, copy: SparseCopy, header: Header, *, placed: bool) -> Header:
-        """``header`` with the file's frames: from their tag, or where that does not do or they have to be ``placed``, counted,
-        once on this machine. In its gate."""
-        if header.counted or (header.frames is not None and (header.frames.places or not placed)):
+        """``header`` with the file's frames: of one length, or told by their tag, or where that does not do or they have to be
+        ``placed``, counted, once on this machine. In its gate."""
+        if header.counted or (header.frames is not None and (header.frames.placed or not placed)):
             return header
         assert header.demuxer is not None
         note = frames_note_of(self._shelf.root / f"{name_of(key)}.sparse")
         frames = written_down(note, header.size)
+        if frames is None and header.frames is None:
+            frames = steady_frames(copy, header.size, header.demuxer)
         if frames is None and not placed:
             frames = told_frames(copy, header.size, header.demuxer)
         if frames is None:

@@ -108,13 +108,26 @@ def sizes_like(demuxer: str, data: bytes) -> Callable[[bytes, int], int]:
             return length if length >= SMALLEST_REST_BYTES else 0
 
         return adts
-    version, rate = data[1] & 0xFE, data[2] & 0x0C
+    return _layer_3_sizes(data[1] & 0xFE, data[2] & 0x0C, 0x0C)
+
+
+def sizes_of_one_rate(data: bytes) -> Callable[[bytes, int], int]:
+    """`sizes_like` for frames of layer III with as many bits as the first of ``data``, give or take the byte of padding."""
+    return _layer_3_sizes(data[1] & 0xFE, data[2] & 0xFC, 0xFC)
+
+
+def kbps_of(data: bytes) -> int:
+    """How many bits the frame of layer III that ``data`` begins with stands for, in thousands a second."""
+    return _LAYER_3_KBPS[3 if data[1] >> 3 & 3 == 3 else 2][(data[2] >> 4) - 1]
+
+
+def _layer_3_sizes(version: int, third_like: int, mask: int) -> Callable[[bytes, int], int]:
     # By the two bytes that tell it, as there are a million frames.
     known = {
         (version | unchecked) << 8 | third: _layer_3_bytes(version | unchecked, third)
         for unchecked in (0, 1)
         for third in range(256)
-        if third & 0x0C == rate
+        if third & mask == third_like
     }
 
     def layer_3(data: bytes, at: int) -> int:

@@ -24,6 +24,7 @@ from workers.sources import SourceCache
 from workers.streams import BLOCK_BYTES, HELD_BLOCKS, ReadTooMuch, SourceStream, answering
 
 FILM = random.Random(1).randbytes(3 * 1024 * 1024 + 17)
+FRAME = b"\xff\xfb\x90\x00".ljust(417, b"\0")  # of an MP3
 LATE = Reads(tracks=(1,), start=None, stop=None)
 
 
@@ -192,7 +193,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceCache:
     monkeypatch.setattr(sources, "SOON_BYTES", 1024 * 1024)
     blobs = MemoryBlobs()
     blobs.put("sources/large", b"RIFF0000AVI " + FILM)
-    blobs.put("sources/counted", b"\xff\xfb\x90\x00".ljust(417, b"\0") * 5000)  # frames of an MP3
+    blobs.put("sources/frames-and-more", FRAME * 2500 + bytes(100) + FRAME * 2500)
     blobs.put("sources/small", b"RIFF0000AVI " + FILM[: 512 * 1024])
     return SourceCache(blobs, tmp_path / "cache", 10**9)
 
@@ -212,14 +213,14 @@ def test_what_opening_takes_is_read_from_the_store_once_a_machine(cache: SourceC
     assert 300_000 <= sum(counted) <= 300_000 + 4 * BLOCK_BYTES
 
 
-def test_files_that_are_small_or_here_or_in_place_or_must_be_counted_through_are_not_streamed(
+def test_files_that_are_small_or_here_or_in_place_or_hold_more_than_frames_are_not_streamed(
     cache: SourceCache, tmp_path: Path
 ) -> None:
     assert cache.stream("sources/small", LATE, uncounted) is None
     assert cache.stream("sources/large", LATE, uncounted) is not None
     cache.fetch("sources/large")
     assert cache.stream("sources/large", LATE, uncounted) is None
-    assert cache.stream("sources/counted", LATE, uncounted) is None
+    assert cache.stream("sources/frames-and-more", LATE, uncounted) is None
     files = LocalBlobs(tmp_path / "files")
     files.put("sources/large", FILM)
     assert SourceCache(files, tmp_path / "other", 10**9).stream("sources/large", LATE, uncounted) is None
