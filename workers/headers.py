@@ -26,8 +26,7 @@ class Header:
     """Of a file of ``size`` bytes. ``large``: it is worth reading in parts even where no plain index says how.
     ``in_fragments``: it is an MP4 whose index is spread over all of it; ``fragments``: that index, once it was put together.
     ``counted``: it is none, and times have to be counted through. ``frames``: of MP3 or AAC, where they were asked for and
-    found. ``unsought``: libavformat
-    would find a time by reading all that comes before."""
+    found. ``unsought``: libavformat finds a time in it by reading all that comes before."""
 
     size: int
     large: bool

@@ -57,14 +57,16 @@ class Away:
         self._files.download(key, path)
 
 
-def film(folder: Path, muxer: str, minutes: int) -> Path:
+def film(folder: Path, muxer: str, minutes: int, *options: str) -> Path:
+    """A film that ``muxer`` wrote with ``options``."""
     once, target = folder / f"once.{muxer}.mkv", folder / f"film.{muxer}"
     sizes = "352x288"
     made = ["-f", "lavfi", "-i", f"testsrc2=size={sizes}:rate=24:duration={SHORT_S}"]
     made += ["-f", "lavfi", "-i", f"sine=frequency=440:sample_rate=48000:duration={SHORT_S}"]
     ffmpeg(*made, *PICTURES, "-pix_fmt", "yuv420p", *FILMS[muxer], "-ac", "2", str(once))
     loops = ["-stream_loop", str(minutes * 60 // SHORT_S - 1), "-i", str(once)]
-    ffmpeg(*loops, "-c", "copy", *(["-live", "1"] if muxer == "matroska" else []), "-f", muxer, str(target))
+    options = ("-live", "1") if muxer == "matroska" else options
+    ffmpeg(*loops, "-c", "copy", *options, "-f", muxer, str(target))
     once.unlink()
     return target
 

@@ -15,6 +15,9 @@ from workers.ffmpeg.inputs import demuxer_of
 from workers.ffmpeg.tools import Tools
 from workers.planning.reads import Reads, packets_after
 
+FURTHEST_S = 120
+"""Where a seek lands so long before what was sought, there is no index: libavformat would read from there on."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsal:
@@ -36,7 +39,7 @@ def rehearsal_command(tools: Tools, source: Source, reads: Reads, *, size: int) 
         *("--size", str(size), "--track", str(track)),
         *([f"--seek-us={_us(reads.start)}"] if reads.start is not None else []),
         f"--until-us={_us(until)}",
-        *("--more", str(packets_after(reads))),
+        *("--more", str(packets_after(reads)), "--furthest-us", str(FURTHEST_S * 1_000_000)),
         *(["--keyframes-only"] if reads.keyframes_only else []),
     ]
 

@@ -74,14 +74,17 @@ def plan_parts(duration: Fraction) -> tuple[range, ...]:
     return tuple(range(tiles * part // parts, tiles * (part + 1) // parts) for part in range(parts))
 
 
-def run_up(storyboard: StoryboardPlan, tiles: range, last_keyframe_s: Fraction | None) -> int:
+def run_up(
+    storyboard: StoryboardPlan, tiles: range, last_keyframe_s: Fraction | None, late_s: Fraction = Fraction(0)
+) -> int:
     """How many thumbnails before those of ``tiles`` are decoded and dropped. ``last_keyframe_s``: there is one at or after
-    this time; None: not known. Where sound goes on and pictures do not, the last one is shown to the end."""
+    this time; None: not known. Where sound goes on and pictures do not, the last one is shown to the end. ``late_s``: so much
+    later than sought a keyframe may come."""
     first = storyboard.thumbnails_of(tiles).start
     begin = first
     if last_keyframe_s is not None:
         begin = min(first, (last_keyframe_s / storyboard.interval).__floor__())
-    return first - max(0, begin - RUN_UP)
+    return first - max(0, begin - max(RUN_UP, (late_s / storyboard.interval).__ceil__()))
 
 
 def _interval(duration: Fraction) -> Fraction:

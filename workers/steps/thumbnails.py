@@ -15,6 +15,7 @@ from storage.errors import ToolCrashed, ToolFailed, ToolTimedOut, WrongOutput
 from storage.jobs import PublishedName, Thumbnailed
 from storage.media.source import Source, VideoTrack
 from workers.ffmpeg.command import video_track
+from workers.ffmpeg.inputs import INDEXED, demuxer_of
 from workers.ffmpeg.pictures import POSTER_SECONDS, poster_command, storyboard_command
 from workers.ffmpeg.process import Limits, ToolRun, run_tool
 from workers.planning.reads import Reads, storyboard_reads
@@ -51,7 +52,8 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
 
         return run_on_part(ctx, storyboard_reads(source, track, storyboard, tiles, lead), make)
 
-    runs = [_with_enough_run_up(make_sprites, storyboard, tiles, _last_keyframe_s(source, track))]
+    lead = run_up(storyboard, tiles, _last_keyframe_s(source, track), _late_s(source, track))
+    runs = [_with_enough_run_up(make_sprites, lead, storyboard.thumbnails_of(tiles).start)]
     posters: tuple[PublishedName, ...] = ()
     if tiles.start == 0:
         runs.append(run_on_part(ctx, Reads(tracks=(track.index,), stop=track.start + POSTER_SECONDS), make_poster))
@@ -70,11 +72,8 @@ def thumbnails(ctx: StepContext) -> Thumbnailed:
     )
 
 
-def _with_enough_run_up(
-    make: Callable[[int], ToolRun], storyboard: StoryboardPlan, tiles: range, last_keyframe_s: Fraction | None
-) -> ToolRun:
+def _with_enough_run_up(make: Callable[[int], ToolRun], lead: int, longest: int) -> ToolRun:
     """Once more from the film's beginning where there is no picture after all where one should be."""
-    lead, longest = run_up(storyboard, tiles, last_keyframe_s), storyboard.thumbnails_of(tiles).start
     try:
         return make(lead)
     except (ToolCrashed, ToolTimedOut):
@@ -89,6 +88,11 @@ def _last_keyframe_s(source: Source, track: VideoTrack) -> Fraction | None:
     if track.duration is None:
         return None
     return track.start + track.duration - (track.keyframe_interval or 0) - source.start
+
+
+def _late_s(source: Source, track: VideoTrack) -> Fraction:
+    """Where seeks do not go by keyframes, the next one may be so far away."""
+    return Fraction(0) if demuxer_of(source) in INDEXED else track.keyframe_interval or Fraction(0)
 
 
 def _tiles_of(ctx: StepContext, storyboard: StoryboardPlan) -> range:

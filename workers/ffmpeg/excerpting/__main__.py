@@ -33,6 +33,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seek-us", type=int)
     parser.add_argument("--until-us", type=int, required=True)
     parser.add_argument("--more", type=int, default=0)
+    parser.add_argument("--furthest-us", type=int, default=0)
     parser.add_argument("--keyframes-only", action="store_true")
     parser.add_argument("to", type=Path, nargs="?")
     asked = parser.parse_args(argv)
@@ -48,7 +49,13 @@ def main(argv: list[str]) -> int:
         file = RemoteFile(connection, asked.size)
         try:
             if asked.to is None:
-                report = rehearse(file, wanted, more=asked.more, keyframes_only=asked.keyframes_only)
+                report = rehearse(
+                    file,
+                    wanted,
+                    more=asked.more,
+                    keyframes_only=asked.keyframes_only,
+                    furthest_us=asked.furthest_us,
+                )
             else:
                 report = excerpt(file, wanted, asked.to)
         except (av.error.FFmpegError, Unfit, ValueError) as error:

@@ -16,10 +16,13 @@ AFTER_S = 2
 """So much at least comes after what is wanted: tracks are interleaved, and pictures decoded in another order than shown."""
 
 
-def rehearse(file: RemoteFile, wanted: Wanted, *, more: int, keyframes_only: bool) -> dict[str, Any]:
+def rehearse(file: RemoteFile, wanted: Wanted, *, more: int, keyframes_only: bool, furthest_us: int) -> dict[str, Any]:
     """Read as `opened` and a seek do, to ``wanted.until_us`` and ``more`` packets (keyframes) of the track. Says of it, in
-    microseconds: ``shown_us``, when what is read before that time is shown, and ``keyframe_us``, when the first keyframe is."""
+    microseconds: ``shown_us``, when what is read before that time is shown, and ``keyframe_us``, when the first keyframe is.
+
+    Raises `Unfit` where the seek lands more than ``furthest_us`` before what was sought."""
     until = Fraction(wanted.until_us, 1_000_000)
+    earliest = Fraction(wanted.seek_us - furthest_us, 1_000_000) if wanted.seek_us is not None else None
     times: list[Fraction] = []
     keyframe: Fraction | None = None
     landed, beyond = False, 0
@@ -32,8 +35,10 @@ def rehearse(file: RemoteFile, wanted: Wanted, *, more: int, keyframes_only: boo
         for packet in packets_of(container):
             if not landed:
                 file.landed()
-                landed = True
             at, ours = time_of(packet), packet.stream_index == wanted.index
+            if not landed and earliest is not None and at is not None and at < earliest:
+                raise Unfit("the place that was sought is much later")
+            landed = True
             if not packet.size or at is None:
                 continue
             if not ours:
