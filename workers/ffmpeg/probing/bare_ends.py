@@ -20,6 +20,7 @@ _SAMPLES = frozenset({"wav", "aiff"})
 BARE = _SAMPLES | {FLAC}
 """Demuxers of such files; where a time lies in the others is known by arithmetic, as long as samples are all they hold."""
 LOOKED_AT_S = 2
+FEWEST_FRAMES = 16
 
 
 def bare_end(
@@ -69,7 +70,9 @@ def _walk_flac(
     head = file.read(first)
     file.seek(max(first, file.seek(0, io.SEEK_END) - end_bytes))
     with opened(io.BytesIO(head + file.read())) as end:
-        return _walk(end, end.streams.audio[0].index)
+        walk = _walk(end, end.streams.audio[0].index)
+    # Of a few frames nobody knows which are some: they are looked for by what they begin with.
+    return walk if len(walk.times) >= FEWEST_FRAMES and walk.times[0] > 0 else None
 
 
 def _walk(container: InputContainer, index: int) -> Walk:
