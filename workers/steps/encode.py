@@ -139,15 +139,19 @@ def _run(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int) -> T
 
 
 def _doubt(ctx: StepContext, work: _Work, lead: int, seen: Rehearsal, run: ToolRun) -> str | None:
-    """Decoders may complain after a seek, and pictures may be told without times: what came out is counted where it can be."""
+    """Decoders may complain after a seek: so what came out is counted, where pictures are told with their times. And it begins
+    where the rehearsal says that it can, not with what else lies in the copy."""
     times = _picture_times(ctx.scratch / FRAME_REPORT)
     lost = picture_notes(
         work.source, work.plan, work.chunk, times, run.stderr_tail, from_start=lead == work.chunk.frames.start
     )
     if lost:
         return lost[0].sentence
+    should = seen.keyframe is not None and _starts_in_time(seen.keyframe, work)
+    if should is not (bool(times) and _starts_in_time(times[0], work)):
+        return "it did not begin with the keyframe that the file has there"
     known = [time for time in times if time is not None]
-    if seen.keyframe is None or not known or len(known) < len(times):
+    if seen.keyframe is None or len(known) < len(times):
         return no_complaints(run)
     expected = (time for time in seen.shown if time >= seen.keyframe)
     return missing_pictures(work.source, work.plan, work.chunk, known, expected)
