@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from storage.blobs.memory import MemoryBlobs
+from storage.errors import DamagedSource
 from storage.jobs import Encoded, JobKind
 from storage.media.ladder import EncodePlan
 from storage.media.source import Source
@@ -171,6 +172,19 @@ def test_a_file_of_sound_starts_from_its_beginning_and_every_piece_is_that_of_th
         assert [each for each in logs if each["event"].endswith("not_believed")] == []
         assert names(made) == names(audio(table.context(JobKind.AUDIO, **payload))), f"piece {piece.index}"
     assert sum(path.stat().st_blocks * 512 for path in node.folder.iterdir()) < size * 0.8, "of the whole, on disk"
+
+
+@pytest.mark.parametrize("kind", ["aiff", "flac"])
+def test_a_file_that_ends_before_its_header_says_is_not_believed_by_its_beginning(
+    kind: str, original: Path, tools: Tools, tmp_path: Path
+) -> None:
+    path, cut = tmp_path / "file", tmp_path / "cut"
+    ffmpeg(tools, "-i", original, *FILES[kind], path)
+    size = path.stat().st_size
+    assert inspect_file(path, tools=tools, scratch=tmp_path, first_bytes=size // 2).early_bytes is not None
+    cut.write_bytes(path.read_bytes()[: size * 9 // 10])
+    with pytest.raises(DamagedSource, match="when its sound ends"):
+        inspect_file(cut, tools=tools, scratch=tmp_path, first_bytes=size // 2)
 
 
 def planned(source: Source) -> EncodePlan:
