@@ -14,7 +14,9 @@ from workers.frames import SoundFrames
 from workers.planning.reads import Reads, merged, plan_cluster_reads, plan_reads
 from workers.sparse import LARGEST_INDEX_BYTES, SparseCopy
 
-READ_ON = frozenset({"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg", "wav", "aiff", "flac"})
+READ_ON = frozenset(
+    {"matroska", "mpegts", "flv", "mov", "mpeg", "asf", "avi", "mxf", "ogg", "wav", "w64", "aiff", "flac"}
+)
 """Demuxers that read from the start on, and look at nothing else but the end; ``mov``: in fragments."""
 SOUGHT = frozenset({"mpegts", "mpeg", "asf", "avi", "mxf", "ogg", "flv", "matroska"})
 """Demuxers that find a time by an index (MXF; AVI, ASF, FLV and Matroska where there is one) or by halves: so the file's part

@@ -26,6 +26,7 @@ CONTAINER_NAMES: dict[str, str] = {
     "aac": "AAC",
     "wav": "WAV",
     "flac": "FLAC",
+    "w64": "Sony Wave64",
     "aiff": "AIFF",
 }
 """The demuxers that we pin, with the names that people know them by."""
@@ -39,6 +40,7 @@ _PREFIXES: tuple[tuple[bytes, str], ...] = (
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
     (b"fLaC", "flac"),
+    (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00", "w64"),
 )
 _RIFF_FORMS = {b"AVI ": "avi", b"AVIX": "avi", b"WAVE": "wav"}
 _MXF_PARTITION = b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01\x02"
@@ -97,7 +99,7 @@ def sniff(head: bytes) -> str | None:
     for prefix, demuxer in _PREFIXES:
         if head.startswith(prefix):
             return demuxer
-    if head[:4] in (b"RIFF", b"RF64"):
+    if head[:4] in (b"RIFF", b"RF64", b"BW64"):
         return _RIFF_FORMS.get(head[8:12])
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff"

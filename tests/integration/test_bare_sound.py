@@ -38,6 +38,7 @@ MP3 = ["-f", "mp3", "-c:a", "libmp3lame"]
 FILES = {
     "wav": ["-f", "wav", "-c:a", "pcm_s24le", "-ar", "48000"],
     "rf64": ["-f", "wav", "-rf64", "always"],
+    "w64": ["-f", "w64"],
     "wav-of-unknown-length": ["-f", "wav", "pipe:1"],
     "aiff": ["-f", "aiff"],
     "flac": ["-f", "flac"],
@@ -52,7 +53,7 @@ FILES = {
 COUNTED = {"mp3-of-unknown-length", "aac"}
 """Nothing in them tells how long they are: they are read once, and nothing of them kept."""
 COUNTED_LATER = {"mp3-with-its-length"}
-LIKE_OTHERS = {"rf64", "wav-of-unknown-length", "flac-of-unknown-length", "mp3-of-one-rate-and-no-tag"}
+LIKE_OTHERS = {"rf64", "w64", "wav-of-unknown-length", "flac-of-unknown-length", "mp3-of-one-rate-and-no-tag"}
 """Only what they are, and where they end, is told in another way."""
 
 

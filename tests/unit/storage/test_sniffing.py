@@ -45,6 +45,8 @@ def box(name: bytes, size: int = 32) -> bytes:
         pytest.param(b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + ADTS_FRAME * 2, "aac", id="tagged-aac"),
         pytest.param(ADTS_FRAME * 2, "aac", id="aac"),
         pytest.param(b"FORM\x00\x00\x00\x00AIFF", "aiff", id="aiff"),
+        pytest.param(b"BW64\xff\xff\xff\xffWAVE", "wav", id="bw64"),
+        pytest.param(b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000"), "w64", id="w64"),
     ],
 )
 def test_media_is_recognised_by_its_first_bytes(head: bytes, demuxer: str) -> None:

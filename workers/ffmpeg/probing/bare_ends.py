@@ -16,7 +16,7 @@ from .walk import Walk
 
 PCM = "pcm_"
 FLAC = "flac"
-_SAMPLES = frozenset({"wav", "aiff"})
+_SAMPLES = frozenset({"wav", "w64", "aiff"})
 BARE = _SAMPLES | {FLAC}
 """Demuxers of such files; where a time lies in the others is known by arithmetic, as long as samples are all they hold."""
 LOOKED_AT_S = 2
