@@ -21,6 +21,7 @@ SAYINGS = {
     "out_of_memory": "[h264_nvenc @ 0x55d5] cuvidCreateDecoder failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory\n",
     "device_lost": "[h264_nvenc @ 0x55d5] EncodePicture failed!: generic error (20): CUDA_ERROR_LAUNCH_FAILED\n",
     "no_device": "[h264_nvenc @ 0x55d5] Cannot load libcuda.so.1\n",
+    "not_supported": "[h264_nvenc @ 0x55d5] B frames as references are not supported\n",
     "unknown": "[h264_nvenc @ 0x55d5] The moon is in the wrong place.\n",
 }
 

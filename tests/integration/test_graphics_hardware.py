@@ -76,6 +76,7 @@ def test_larger_rungs_are_made_by_hardware_that_works(film: Path, tools: Tools, 
         ("session_limit", "at once"),
         ("no_device", "at once"),
         ("unknown", "at once"),
+        ("not_supported", "at once"),
         ("out_of_memory", "later"),
         ("device_lost", "later"),
     ],
@@ -92,7 +93,6 @@ def test_hardware_that_fails_gives_its_renditions_to_the_cpu(
     assert moved
     assert [len(made[name].segments) for name in made] == [3] * len(made)
     for name in made:
-        assert len({row.fingerprint for row in [made[name]]}) == 1
         assert shown(tmp_path / "site", name) == list(range(FRAMES))
     assert_conformant(tmp_path / "site")
 
