@@ -131,7 +131,7 @@ def test_a_chunk_is_decoded_once_for_all_its_rungs() -> None:
         "-preset veryfast",
         "-profile:v high",
         "-stats_enc_pre /scratch/job/frames.txt",
-        "-stats_enc_pre_fmt {ptsi} {tbi}",
+        "-stats_enc_pre_fmt {ptsi} {tbi} {ni}",
         "-threads 1",
         "-use_editlist 0",
         "-video_track_timescale 30000",

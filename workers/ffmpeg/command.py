@@ -17,8 +17,8 @@ from workers.ffmpeg.hardware import decoding_options, device_arguments, encoding
 from workers.ffmpeg.inputs import INDEXED, Options, demuxer_of, guarded
 from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
 
-FRAME_TIMES = "{ptsi} {tbi}"
-"""What a line of the frame report holds: the source picture's own time, and its unit."""
+FRAME_TIMES = "{ptsi} {tbi} {ni}"
+"""What a line of the frame report holds: the source picture's own time, its unit, and how many the decoder gave before it."""
 
 
 def encode_command(

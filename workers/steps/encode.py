@@ -24,7 +24,7 @@ from workers.planning.policy import decoding_threads
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
-from workers.steps.losses import missing_pictures, picture_notes, worth_telling
+from workers.steps.losses import missing_pictures, picture_notes, uncounted_pictures, worth_telling
 from workers.steps.reading import no_complaints, run_on_part
 from workers.steps.uploads import store_rendition
 
@@ -139,8 +139,8 @@ def _run(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int) -> T
 
 
 def _doubt(ctx: StepContext, work: _Work, lead: int, seen: Rehearsal, run: ToolRun) -> str | None:
-    """Decoders may complain after a seek: so what came out is counted, where pictures are told with their times. And it begins
-    where the rehearsal says that it can, not with what else lies in the copy."""
+    """Decoders may complain after a seek: so what came out is counted, by times or, of pictures without times of their own, one
+    by one. And it begins where the rehearsal says that it can, not with what else lies in the copy."""
     times = _picture_times(ctx.scratch / FRAME_REPORT)
     lost = picture_notes(
         work.source, work.plan, work.chunk, times, run.stderr_tail, from_start=lead == work.chunk.frames.start
@@ -150,11 +150,14 @@ def _doubt(ctx: StepContext, work: _Work, lead: int, seen: Rehearsal, run: ToolR
     should = seen.keyframe is not None and _starts_in_time(seen.keyframe, work)
     if should is not (bool(times) and _starts_in_time(times[0], work)):
         return "it did not begin with the keyframe that the file has there"
-    known = [time for time in times if time is not None]
-    if seen.keyframe is None or len(known) < len(times):
+    if seen.keyframe is None:
         return no_complaints(run)
-    expected = (time for time in seen.shown if time >= seen.keyframe)
-    return missing_pictures(work.source, work.plan, work.chunk, known, expected)
+    expected = [time for time in seen.shown if time >= seen.keyframe]
+    known = [time for time in times if time is not None]
+    if len(known) == len(times):
+        return missing_pictures(work.source, work.plan, work.chunk, known, expected)
+    numbers = _picture_numbers(ctx.scratch / FRAME_REPORT)
+    return no_complaints(run) or uncounted_pictures(work.source, work.plan, work.chunk, numbers, expected)
 
 
 def _run_on(ctx: StepContext, work: _Work, outputs: Sequence[Path], lead: int, path: Path) -> ToolRun:
@@ -206,11 +209,16 @@ def _picture_times(report: Path) -> list[Fraction | None]:
 
 
 def _picture_time(line: str) -> Fraction | None:
-    ticks, _, timebase = line.partition(" ")
     try:
+        ticks, timebase, _ = line.split()
         return int(ticks) * Fraction(timebase) if int(ticks) != NO_TIME else None
     except (ValueError, ZeroDivisionError):
         return None
+
+
+def _picture_numbers(report: Path) -> list[int]:
+    """Of every frame that came out, how many pictures were decoded before the one that it shows."""
+    return [int(line.split()[2]) for line in report.read_text().splitlines()]
 
 
 def _starts_in_time(time: Fraction | None, work: _Work) -> bool:

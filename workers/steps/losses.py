@@ -64,16 +64,27 @@ def missing_pictures(
 ) -> str | None:
     """Whether frames of ``chunk`` do not show the pictures that the file has for them, as a sentence. ``times``: of those that
     they show; ``expected``: of those in the file, from the first keyframe that decoding began at."""
-    rate = plan.ladder.frame_rate
-
-    def frames(pictures: Iterable[Fraction]) -> int:
-        return len(
-            {round((time - source.start) * rate) for time in pictures}
-            & set(range(chunk.frames.start, chunk.frames.stop))
-        )
-
-    came, should = frames(times), frames(expected)
+    came, should = (len(_frames(source, plan, chunk, pictures)) for pictures in (times, expected))
     return f"{came} of {should} pictures came" if came < should - FEW_PICTURES else None
+
+
+def uncounted_pictures(
+    source: Source, plan: EncodePlan, chunk: Chunk, numbers: Sequence[int], expected: Sequence[Fraction]
+) -> str | None:
+    """The same where pictures have no times of their own. ``numbers``: how many were decoded before those that frames show."""
+    came, should = len(set(numbers)), len(_frames(source, plan, chunk, expected))
+    start = source.start + chunk.frames.start / plan.ladder.frame_rate
+    before, ran_up = sum(time < start for time in expected), min(numbers, default=0)
+    if abs(ran_up - before) > 2 * FEW_PICTURES:
+        return f"{ran_up} pictures came before the first, and {before} are there"
+    return f"{came} of {should} pictures came" if came < should - FEW_PICTURES else None
+
+
+def _frames(source: Source, plan: EncodePlan, chunk: Chunk, pictures: Iterable[Fraction]) -> set[int]:
+    """Those of ``chunk`` that ``pictures`` of these times are for."""
+    rate = plan.ladder.frame_rate
+    numbers = {round((time - source.start) * rate) for time in pictures}
+    return {number for number in numbers if chunk.frames.start <= number < chunk.frames.stop}
 
 
 CUT_BY_SEEKING = frozenset({"mpeg"})
