@@ -231,7 +231,13 @@ def test_rgb_becomes_bt709() -> None:
 def test_a_piece_of_sound() -> None:
     start = Fraction(-23, 1000)
     argv = audio_command(
-        a_source(demuxer="matroska", start=start, audio=(an_audio_track(sample_rate_hz=44_100, start=start),)),
+        a_source(
+            demuxer="matroska",
+            start=start,
+            duration=Fraction(400),
+            video=a_video_track(duration=Fraction(400)),
+            audio=(an_audio_track(sample_rate_hz=44_100, start=start),),
+        ),
         an_audio_rendition(),
         AudioPiece(index=1, frames=FrameRange(1408, 15_469), first_segment=8, stop_segment=88),
         input_path=SOURCE,

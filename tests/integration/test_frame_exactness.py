@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import subprocess
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,7 +16,7 @@ from storage.errors import DamagedSource
 from storage.jobs import JobKind
 from storage.media.source import Source
 from storage.media.time import snap_frame_rate
-from tests.media import Pictures, Sound, make_film, numbered_picture, numbers_shown, picture_number
+from tests.media import Pictures, Sound, drop_times, make_film, numbered_picture, numbers_shown, picture_number
 from tests.steps import Worktable, a_small_plan, facts_of, picture_times
 from workers.ffmpeg.process import Tools, find_tools
 from workers.steps.encode import encode
@@ -134,7 +133,7 @@ def test_pictures_without_times_come_in_their_order(muxer: str, tools: Tools, tm
     start = Fraction(0 if muxer == "avi" else 3)
     path = make_film(tmp_path / "film", Pictures(times=steady(Fraction(25), 6, start=start)), container=muxer)
     if muxer == "mpegts":
-        _drop_times(path)
+        drop_times(path)
         with av.open(str(path)) as film:
             assert sum(packet.pts is None for packet in film.demux(video=0) if packet.size) > 50
     source = inspect_file(path, tools=tools, scratch=_folder(tmp_path))
@@ -222,16 +221,6 @@ def _longer(source: Source, seconds: Fraction) -> Source:
     from dataclasses import replace
 
     return replace(source, duration=seconds)
-
-
-def _drop_times(path: Path) -> None:
-    """Of every two pictures of three, except the first ones (H.222.0, 2.4.3.7: what the flags do not announce is stuffing)."""
-    data = bytearray(path.read_bytes())
-    pictures = [found.start() for found in re.finditer(rb"\x00\x00\x01\xe0..[\x80-\xbf][\x80\xc0]", data, re.DOTALL)]
-    for number, at in enumerate(pictures):
-        if number > 2 and number % 3:
-            data[at + 7] &= 0x3F
-    path.write_bytes(data)
 
 
 def _overwrite_media(path: Path) -> None:

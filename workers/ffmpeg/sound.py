@@ -16,6 +16,7 @@ from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
 from workers.ffmpeg import graph
 from workers.ffmpeg.inputs import INDEXED, MILLISECOND_CLOCKS, Options, demuxer_of, guarded
 from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
+from workers.planning.reads import last_place
 
 # Frames that are encoded and thrown away, so that the encoder's state at a join does not depend on the piece: its
 # quantisers settle within half a second, and its windows look a frame ahead.
@@ -118,7 +119,7 @@ def evened_source(source: Source, rendition: AudioRendition) -> tuple[Source, Au
 def excerpt_times(source: Source, piece: AudioPiece) -> tuple[Fraction | None, Fraction]:
     """Where ``piece`` is sought (None: it is read from the beginning), and until when there has to be sound, on the source's
     own clock."""
-    seek = source.start + _cut(piece) - audio_lead(source)
+    seek = min(source.start + _cut(piece), last_place(source)) - audio_lead(source)
     until = Fraction((piece.frames.stop + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ) + _READ_AHEAD_S
     return seek if seek > source.start else None, source.start + until
 

@@ -69,7 +69,8 @@ def chunk_reads(source: Source, video: VideoTrack, plan: EncodePlan, chunk: Chun
 
 def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) -> Reads:
     """For ``piece`` of ``rendition``."""
-    start = Fraction(piece.frames.start * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ) - SOUND_BEFORE_S
+    start = Fraction(piece.frames.start * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
+    start = min(start, last_place(source) - source.start) - SOUND_BEFORE_S
     stop = Fraction(piece.frames.stop * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
     return Reads(
         tracks=(rendition.track_index,),
@@ -77,6 +78,15 @@ def piece_reads(source: Source, rendition: AudioRendition, piece: AudioPiece) ->
         stop=source.start + stop,
         first_bytes=_early(source, stop) if start <= 0 else None,
     )
+
+
+def last_place(source: Source) -> Fraction:
+    """The last time that can be sought, on the source's own clock: demuxers seek by the pictures, where each track has no
+    index of its own, and sound that goes on after the last one is read from there."""
+    video = source.video
+    if video is None or video.duration is None or source.demuxer.startswith("mov"):
+        return source.start + source.duration
+    return video.start + video.duration
 
 
 def storyboard_reads(source: Source, video: VideoTrack, storyboard: StoryboardPlan, tiles: range, lead: int) -> Reads:

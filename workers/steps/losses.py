@@ -123,10 +123,13 @@ def _has_a_picture_for_each_frame(source: Source, plan: EncodePlan) -> bool:
 
 
 def _held(source: Source, video: VideoTrack, plan: EncodePlan, chunk: Chunk, times: Sequence[Fraction | None]) -> int:
-    """How many frames show the picture of the frame before, beyond what even rates and a late start explain."""
+    """How many frames show the picture of the frame before, beyond what even rates, a late start and an early end explain."""
     rate = plan.ladder.frame_rate
     before_first = max(0, math.ceil((video.start - source.start) * rate) - chunk.frames.start)
     shown = times[before_first:]
+    if video.duration is not None:
+        last = math.floor((video.start + video.duration - source.start) * rate)
+        shown = times[before_first : max(before_first, last - chunk.frames.start)]
     repeated = sum(now == before for before, now in pairwise(shown) if now is not None)
     by_rate = math.ceil(len(shown) * max(Fraction(0), 1 - video.frame_rate / rate))
     return max(0, repeated - by_rate)

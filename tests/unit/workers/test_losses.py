@@ -61,6 +61,12 @@ def test_frames_that_are_held_for_another_reason_are_no_loss(video: dict[str, An
     assert notes(times(without=range(1, 12)), **video) == ()
 
 
+def test_a_picture_that_is_held_while_sound_goes_on_is_no_loss() -> None:
+    ended = {"frame_count": 50, "duration": Fraction(2)}
+    assert notes(times(without=range(50, 100)), **ended) == ()
+    assert [note.code for note in notes(times(without=range(40, 100)), **ended)] == ["pictures_lost"]
+
+
 def test_pictures_that_were_mended_are_told_of_unless_a_seek_explains_it() -> None:
     said = "[h264 @ 0x1] concealing 120 DC, 120 AC, 120 MV errors in P frame"
     assert [note.code for note in notes(times(), said)] == ["pictures_damaged"]

@@ -272,6 +272,24 @@ def test_sound_too_large_to_scan_lasts_as_its_container_says() -> None:
     assert read_report(a_report(unscanned, duration_us=3_600_000_000)).duration == 3600
 
 
+@pytest.mark.parametrize(
+    ("scan", "duration", "codes"),
+    [
+        pytest.param(a_walk(9375, 1024), 200, ["picture_ends_early"], id="goes on"),
+        pytest.param(a_walk(492, 1024), 10, [], id="fills up its last packets"),
+        pytest.param(a_walk(9375, 1024, longest_interval=48_000 * 90), 10, [], id="times that leap"),
+        pytest.param(a_walk(9375, 1024, first=48_000 * 30), 10, [], id="begins long after the picture"),
+    ],
+)
+def test_a_film_lasts_as_long_as_there_is_more_to_be_heard(
+    scan: dict[str, Any], duration: int, codes: list[str]
+) -> None:
+    source = read_report(a_report(a_picture(), a_sound(scan=scan, sample=a_sample(scan["first"]))))
+    assert source.video is not None
+    assert (source.duration, source.video.duration) == (duration, 10)
+    assert [note.code for note in source.notes] == codes
+
+
 def test_sound_with_a_clock_of_its_own_does_not_stretch_the_film() -> None:
     far = a_picture(scan=a_walk(first=12_800 * 90_000), sample=a_sample(12_800 * 90_000))
     assert read_report(a_report(far, a_sound())).duration == 10

@@ -12,6 +12,7 @@ from fractions import Fraction
 from storage.errors import DamagedSource
 from storage.media.source import AudioTrack, OtherTrack, Source, SubtitleTrack
 from workers.ffmpeg.reports.choosing import best_picture, decodes, is_sound_alone, is_taken
+from workers.ffmpeg.reports.ending import film_end
 from workers.ffmpeg.reports.notes import picture_notes, sound_notes
 from workers.ffmpeg.reports.refusals import has_own_colours, own_colours_refused, unreadable
 from workers.ffmpeg.reports.report import Report
@@ -40,16 +41,17 @@ def read_report(report: Report, *, reads_own_colours: bool = False) -> Source:
     video = replace(video_track(picture, timing), own_colours=own_colours)
     audio = _audio_tracks(tracks)
     start = min([video.start, *(track.start for track in audio if video.start - track.start < LONGEST_LEAD)])
+    end = film_end(report, start, timing.end)
     others = _others(tracks, picture)
     return Source(
         demuxer=report["demuxer"],
         size_bytes=report["size_bytes"],
-        duration=timing.end - start,
+        duration=end - start,
         start=start,
         video=video,
         audio=audio,
         others=others,
-        notes=picture_notes(report, picture, timing, video.start - start),
+        notes=picture_notes(report, picture, timing, lead=video.start - start, rest=end - timing.end),
         subtitles=_subtitles(tracks),
     )
 

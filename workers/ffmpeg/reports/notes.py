@@ -15,8 +15,11 @@ _DAMAGED_PACKETS = Note(code="damaged_packets", sentence="Parts of the file are 
 _WITH_TRUE_DURATION = frozenset({"matroska", "avi", "flv"})  # their headers say it, nothing is estimated
 
 
-def picture_notes(report: Report, picture: Report, timing: Timing, lead: Fraction) -> tuple[Note, ...]:
-    """What was lost already, or was not as it should be, in the file itself."""
+def picture_notes(
+    report: Report, picture: Report, timing: Timing, *, lead: Fraction, rest: Fraction
+) -> tuple[Note, ...]:
+    """What was lost already, or was not as it should be, in the file itself. ``lead`` and ``rest``: seconds without pictures
+    before the first one and after the last."""
     notes = []
     if _is_cut_off(report, picture):
         notes.append(Note(code="truncated", sentence="The file is cut off: what is there was kept."))
@@ -35,6 +38,13 @@ def picture_notes(report: Report, picture: Report, timing: Timing, lead: Fractio
             Note(
                 code="picture_starts_late",
                 sentence=f"The picture starts {float(lead):.2f} s after the sound: its first image is held until then.",
+            )
+        )
+    if rest > 0:
+        notes.append(
+            Note(
+                code="picture_ends_early",
+                sentence=f"The sound goes on for {float(rest):.2f} s after the picture: its last image is held until then.",
             )
         )
     tracks = report["tracks"]
