@@ -60,7 +60,17 @@ def facts_of(path: Path, demuxer: str, *, frame_rate: Fraction | None = None, **
         demuxer=demuxer,
         start=start,
         duration=times[-1] + 1 / rate - start,
-        video=a_video_track(index=index, width=width, height=height, frame_rate=rate, start=times[0], **video),
+        video=a_video_track(
+            **{
+                "index": index,
+                "width": width,
+                "height": height,
+                "frame_rate": rate,
+                "start": times[0],
+                "duration": times[-1] + 1 / rate - times[0],
+            }
+            | video
+        ),
         audio=tuple(
             an_audio_track(index=sound, codec=codec, sample_rate_hz=hz, start=starts[sound])
             for sound, hz, codec in sounds
