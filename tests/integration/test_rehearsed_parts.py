@@ -147,7 +147,7 @@ def node(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 def table(film: Path, tools: Tools, tmp_path: Path) -> Worktable:
     """Works on the whole film."""
     (tmp_path / "jobs").mkdir()
-    source = facts_of(film, film.suffix[1:].partition("-")[0], duration=Fraction(SECONDS))
+    source = facts_of(film, film.suffix[1:].partition("-")[0])
     plan = a_small_plan(source, gop_frames=50, segments_per_chunk=1, piece_segments=2)
     # One thread: several do not conceal damage alike each time, and that of MPEG-2 nothing does.
     return Worktable(path=film, source=source, plan=plan, tools=tools, scratch=tmp_path / "jobs", threads=1)
