@@ -69,6 +69,7 @@ LONG_SEEDS: dict[str, tuple[str, ...]] = {
     "film.mxf": (*LONG_PICTURE, *LONG_SOUND, "-r", "25", "-c:v", "mpeg2video", "-c:a", "pcm_s16le", "-ar", "48000"),
     "film.flv": (*LONG_PICTURE, *LONG_SOUND, *X264, "-c:a", "aac"),
     "sound.mp3": (*LONG_SOUND, "-c:a", "mp3"),
+    "sound.aac": (*LONG_SOUND, "-c:a", "aac"),
     "sound.flac": (*LONG_SOUND, "-c:a", "flac"),
     "sound.wav": LONG_SOUND,
 }

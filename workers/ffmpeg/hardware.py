@@ -47,9 +47,15 @@ _SAYINGS: dict[Failure, tuple[str, ...]] = {
         r"fallen off the bus",
         r"MFX_ERR_DEVICE_(?:LOST|FAILED)",
         r"device failed",
-        r"hardware busy",
+        r"H(?:ard)?W(?:are)? busy",  # libva's word for one that hangs
     ),
-    Failure.OUT_OF_MEMORY: (r"out of memory", r"Cannot allocate memory", r"MFX_ERR_MEMORY_ALLOC"),
+    Failure.OUT_OF_MEMORY: (
+        r"out of memory",
+        r"Cannot allocate memory",
+        r"resource allocation failed",
+        r"failed to allocate memory",
+        r"MFX_ERR_MEMORY_ALLOC",
+    ),
     Failure.NO_DEVICE: (
         r"No capable devices found",
         r"Cannot load (?:libcuda|libnvidia-encode|nvcuda)",
