@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +33,16 @@ class JobMeasured:
     wall_ms: int
     cpu_ms: int
     read_bytes: int = 0
+    peak_bytes: int = 0  # the largest resident set that the process which worked had so far
     failure: str | None = None  # of graphics hardware
 
 
 Measure = Callable[[JobMeasured], None]
+
+
+def peak_bytes() -> int:
+    """The largest resident set that this process had so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure_nothing(measured: JobMeasured) -> None:
@@ -65,12 +73,20 @@ class JobMetrics:
             ["failure"],
             registry=registry,
         )
+        self._peak = Gauge(
+            "fishladder_worker_peak_memory_bytes",
+            "Largest resident set that any process had which worked on jobs here",
+            registry=registry,
+        )
+        self._peak_bytes = 0
         self._leases_lost = Counter("fishladder_leases_lost", "Jobs that were lost while they ran", registry=registry)
 
     def count(self, measured: JobMeasured) -> None:
         self._turns.labels(measured.kind, measured.lane, measured.result).inc()
         self._cpu.labels(measured.kind, measured.lane).inc(measured.cpu_ms / 1000)
         self._read.labels(measured.kind).inc(measured.read_bytes)
+        self._peak_bytes = max(self._peak_bytes, measured.peak_bytes)
+        self._peak.set(self._peak_bytes)
         if measured.result == "done":
             self._duration.labels(measured.kind, measured.lane).observe(measured.wall_ms / 1000)
         if measured.failure is not None:

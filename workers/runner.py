@@ -42,7 +42,7 @@ from workers.ffmpeg.process import Interrupted, Tools
 from workers.kept import KeptReads
 from workers.keys import KeyCabinet
 from workers.lease import LeaseKeeper
-from workers.measures import JobMeasured, Measure, measure_nothing
+from workers.measures import JobMeasured, Measure, measure_nothing, peak_bytes
 from workers.planning.reads import Reads
 from workers.retries import Bury, Decision, Drop, HandBack, Past, Refuse, RetryLater, decide, translated
 from workers.room import Room, room_at, shortage
@@ -252,6 +252,7 @@ class Runner:
             duration_ms=wall_ms,
             cpu_ms=cpu_ms,
             read_bytes=self._read_bytes,
+            peak_bytes=peak_bytes(),
             video_state=None if committed.video_state is None else str(committed.video_state),
         )
         if isinstance(outcome, Replanned):
@@ -332,6 +333,7 @@ class Runner:
                 wall_ms=wall_ms,
                 cpu_ms=cpu_ms,
                 read_bytes=self._read_bytes,
+                peak_bytes=peak_bytes(),
                 failure=failure,
             )
         )

@@ -187,6 +187,7 @@ def test_what_a_job_reads_of_its_source_is_measured_whole_in_part_or_as_a_stream
     parts = a_workshop(tmp_path, catalogue=catalogue, steps={JobKind.INSPECT: inspect})
     (measured,) = run(dataclasses.replace(parts, sources=Told()))
     assert measured.read_bytes == 401_023
+    assert measured.peak_bytes > 10_000_000, "Python alone has more"
 
 
 def test_renditions_that_move_to_the_cpu_are_counted_by_what_failed(tmp_path: Path, catalogue: SqlCatalogue) -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,14 @@ def test_a_lost_lease_has_a_counter_of_its_own() -> None:
     registry = CollectorRegistry()
     JobMetrics(registry).count(JobMeasured(kind="encode", lane="bulk", result="lease_lost", wall_ms=1, cpu_ms=0))
     assert registry.get_sample_value("fishladder_leases_lost_total") == 1
+
+
+def test_the_most_memory_that_work_took_is_told() -> None:
+    registry = CollectorRegistry()
+    metrics = JobMetrics(registry)
+    for peak in (90_000_000, 120_000_000, 100_000_000):
+        metrics.count(replace(A_TURN, peak_bytes=peak))
+    assert registry.get_sample_value("fishladder_worker_peak_memory_bytes") == 120_000_000
 
 
 # --- the caretaker ---------------------------------------------------------------------------------------------------
