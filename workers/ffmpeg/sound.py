@@ -57,17 +57,19 @@ def audio_command(
     *,
     input_path: Path | Excerpt,
     output_path: Path,
+    of_one_kind: bool = False,
     threads: int = 1,
     program: str = "ffmpeg",
 ) -> list[str]:
     """Encode ``piece`` of ``rendition``: `ENCODER_DELAY_FRAMES` and the pre-roll, its AAC frames, and a post-roll.
 
-    `audio_skip_frames` says how many frames to drop. Silence stands where the source has no sound.
+    `audio_skip_frames` says how many frames to drop. Silence stands where the source has no sound. ``of_one_kind``: and where
+    its rate or layout is not the one that it had before: damaged packets may claim dozens of channels.
     """
     first = piece.frames.start - PRE_ROLL_FRAMES  # may be before time zero: that is silence, or what sounded before
     samples = (len(piece.frames) + PRE_ROLL_FRAMES + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES
     sound = (
-        _resampled(source, rendition, piece, input_path, threads)
+        _resampled(source, rendition, piece, input_path, threads, of_one_kind=of_one_kind)
         # A second one, because the first would count `first_pts` in samples of the source. Exactly the first sample;
         # then gaps and drift: silence in, or samples out, once sound is 50 ms from its time.
         .filter(
@@ -94,6 +96,7 @@ def evened_command(
     *,
     input_path: Path | Excerpt,
     output_path: Path,
+    of_one_kind: bool = False,
     threads: int = 1,
     program: str = "ffmpeg",
 ) -> list[str]:
@@ -101,7 +104,9 @@ def evened_command(
     the result. For sound that changes its layout in mid-stream: ffmpeg then builds its graph anew, and counting and
     padding would start all over. Nothing here does either."""
     until = Fraction((piece.frames.stop + POST_ROLL_FRAMES) * AAC_FRAME_SAMPLES, AUDIO_RATE_HZ)
-    sound = _resampled(source, rendition, piece, input_path, threads).filter("atrim", end=_seconds(until))
+    sound = _resampled(source, rendition, piece, input_path, threads, of_one_kind=of_one_kind).filter(
+        "atrim", end=_seconds(until)
+    )
     options: Options = {"c:a": "pcm_f32le", "f": "nut", "map_metadata": -1}
     return graph.arguments(program, [graph.written(sound, output_path, options)], threads=threads)
 
@@ -131,19 +136,28 @@ def _cut(piece: AudioPiece) -> Fraction:
 
 
 def _resampled(
-    source: Source, rendition: AudioRendition, piece: AudioPiece, input_path: Path | Excerpt, threads: int
+    source: Source,
+    rendition: AudioRendition,
+    piece: AudioPiece,
+    input_path: Path | Excerpt,
+    threads: int,
+    *,
+    of_one_kind: bool,
 ) -> graph.Stream:
     """The source's sound from a little before the pre-roll of ``piece`` on, with times from zero in samples."""
     track = audio_track(source, rendition.track_index)
     if isinstance(input_path, Excerpt):
-        opened = _opened_excerpt(source, input_path, threads)
+        options = guarded(replace(source, demuxer=input_path.demuxer), threads=threads)
+        path, index = input_path.path, 0
         times = _audio_times(source, track, input_path.shift)
     else:
         options = guarded(source, threads=threads, seek=excerpt_times(source, piece)[0])
-        del options["reinit_filter"]  # sound of another layout cannot go through the same graph
-        opened = graph.opened(input_path, options, track.index)
+        path, index = input_path, track.index
         times = _audio_times(source, track, Fraction(0))
-    timed = opened.filter("asetpts", times)
+    del options["reinit_filter"]  # sound of another layout cannot go through the same graph
+    if of_one_kind:
+        options["drop_changed"] = 1
+    timed = graph.opened(path, options, index).filter("asetpts", times)
     if isinstance(input_path, Excerpt) and input_path.heard_until is not None:
         timed = timed.filter("atrim", end=_seconds(input_path.heard_until - source.start))
     return (
@@ -151,12 +165,6 @@ def _resampled(
         .filter("aresample", AUDIO_RATE_HZ, rematrix_maxval=1)  # a downmix is not allowed to clip
         .filter("aformat", sample_fmts="fltp", channel_layouts=_CHANNEL_LAYOUTS[rendition.channels])
     )
-
-
-def _opened_excerpt(source: Source, excerpt: Excerpt, threads: int) -> graph.Stream:
-    options = guarded(replace(source, demuxer=excerpt.demuxer), threads=threads)
-    del options["reinit_filter"]
-    return graph.opened(excerpt.path, options, 0)
 
 
 def audio_options(rendition: AudioRendition) -> Options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -120,33 +121,59 @@ def _evened_if_need_be(
 
 def _encode(ctx: StepContext, work: _Work, source: Source, rendition: AudioRendition, path: Path | Excerpt) -> ToolRun:
     """The piece, from ``source`` at ``path``."""
-    argv = sound.audio_command(
-        source, rendition, work.piece, input_path=path, output_path=_output(ctx), program=str(ctx.tools.ffmpeg)
+    return _run(
+        ctx,
+        partial(
+            sound.audio_command,
+            source,
+            rendition,
+            work.piece,
+            input_path=path,
+            output_path=_output(ctx),
+            program=str(ctx.tools.ffmpeg),
+        ),
+        path,
     )
-    return _run(ctx, argv, path)
 
 
 def _encode_evened(ctx: StepContext, work: _Work, path: Path | Excerpt) -> int:
     """The piece by way of samples that are all alike."""
     samples = ctx.scratch / "sound.nut"
-    argv = sound.evened_command(
-        work.source,
-        work.rendition,
-        work.piece,
-        input_path=path,
-        output_path=samples,
-        program=str(ctx.tools.ffmpeg),
+    evened = _run(
+        ctx,
+        partial(
+            sound.evened_command,
+            work.source,
+            work.rendition,
+            work.piece,
+            input_path=path,
+            output_path=samples,
+            program=str(ctx.tools.ffmpeg),
+        ),
+        path,
     )
-    evened = _run(ctx, argv, path)
     encoded = _encode(ctx, work, *sound.evened_source(work.source, work.rendition), samples)
     return evened.cpu_ms + encoded.cpu_ms
 
 
-def _run(ctx: StepContext, argv: list[str], path: Path | Excerpt) -> ToolRun:
+def _run(ctx: StepContext, command: Callable[..., list[str]], path: Path | Excerpt) -> ToolRun:
+    """What ``command`` says; once more ``of_one_kind`` where ffmpeg fails at that: it gives up where it cannot make one layout
+    of another that a damaged packet claims to have."""
     reads = (path.path if isinstance(path, Excerpt) else path,)
-    return run_tool(
-        argv, tools=ctx.tools, scratch=ctx.scratch, reads=reads, limits=LIMITS, stop=ctx.stop, nice=ctx.nice
-    )
+
+    def run(argv: list[str]) -> ToolRun:
+        return run_tool(
+            argv, tools=ctx.tools, scratch=ctx.scratch, reads=reads, limits=LIMITS, stop=ctx.stop, nice=ctx.nice
+        )
+
+    try:
+        return run(command())
+    except (ToolCrashed, ToolTimedOut):
+        raise
+    except ToolFailed as error:
+        log.info("sound_of_one_kind", **ctx.job.log_context(), said=error.stderr_tail[-300:])
+        ended = run(command(of_one_kind=True))
+        return replace(ended, stderr_tail=f"{error.stderr_tail}\n{ended.stderr_tail}")
 
 
 def _output(ctx: StepContext) -> Path:

@@ -23,6 +23,7 @@ COMPLAINTS = (
     "Invalid NAL unit size",
     "partial file",
     "Truncat",
+    "Error reinitializing filters",
 )
 """What ffmpeg says of packets that it drops."""
 CONCEALED = ("error while decoding", "concealing", "corrupt decoded frame")
