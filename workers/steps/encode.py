@@ -257,13 +257,14 @@ def _store(ctx: StepContext, work: _Work, outputs: Sequence[Path]) -> Iterator[R
 
 
 def _nothing_decoded(ctx: StepContext, work: _Work, run: ToolRun) -> Exception:
-    """The source is at fault if a plain decode finds nothing either; otherwise our command is."""
+    """The source is at fault if a plain decode finds nothing either, or if all went well and the times of its pictures are not
+    those of the film; otherwise our command is."""
     path = ctx.source()
     argv = command.trial_command(work.source, input_path=path, program=str(ctx.tools.ffmpeg))
     trial = run_tool(
         argv, tools=ctx.tools, scratch=ctx.scratch, reads=(path,), stop=ctx.stop, nice=ctx.nice, check=False
     )
-    if trial.stdout:
+    if trial.stdout and run.exit_code != 0:
         return ToolFailed(
             "ffmpeg decoded pictures but encoded none.",
             argv=run.argv,
