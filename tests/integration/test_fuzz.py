@@ -102,7 +102,7 @@ def numbers(seeds: Mapping[str, tuple[str, ...]], failed_once: tuple[int, ...]) 
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", numbers(SEEDS, (3341,)))
+@pytest.mark.parametrize("number", numbers(SEEDS, (314, 3341)))
 def test_a_mutated_file_ends_ready_or_rejected(number: int, seeds: list[Path], tools: Tools, tmp_path: Path) -> None:
     file = a_file(number, seeds, tmp_path)
     video, _ = through_the_pipeline(file, tmp_path, tools)

@@ -25,16 +25,34 @@ def check_beginning(report: Mapping[str, Any]) -> None:
             raise DamagedSource("The beginning of this file does not decode.")
         if "head" in track:
             _check_length(report, track)
+        elif track["type"] == "audio" and pictures and "scan" in track:
+            _check_end_of_sound(report, track)
         elif "sample" in track and track["type"] == "audio" and not pictures and "scan" not in track:
             raise DamagedSource("The end of this file does not tell when its sound ends.")
 
 
-def _check_length(report: Mapping[str, Any], track: Mapping[str, Any]) -> None:
+def _check_end_of_sound(report: Mapping[str, Any], track: Mapping[str, Any]) -> None:
+    """A film lasts as long as its sound: a few bytes in a header must not make hours of it."""
+    ticks = track["scan"]["last"] + track["scan"]["last_duration"] - (track["scan"]["first"] or 0)
+    if ticks * _tick_s(track) > _expected_s(report) * MOST_TIMES_FASTER:
+        raise DamagedSource("The end of this file does not tell when its sound ends.")
+
+
+def _tick_s(track: Mapping[str, Any]) -> float:
     numerator, _, denominator = track["time_base"].partition("/")
+    return int(numerator) / int(denominator)
+
+
+def _expected_s(report: Mapping[str, Any]) -> float:
+    """How long the film is if all of it is as dense as its beginning."""
+    return float(report["size_bytes"] / report["early_bytes"] * EARLY_S)
+
+
+def _check_length(report: Mapping[str, Any], track: Mapping[str, Any]) -> None:
     head, tail = track["head"], track.get("tail")
     if not tail or head["first"] is None or tail["last"] <= head["last"]:
         raise DamagedSource("The end of this file does not tell when it ends.")
-    seconds = (tail["last"] - head["first"]) * int(numerator) / int(denominator)
-    expected = report["size_bytes"] / report["early_bytes"] * EARLY_S
+    seconds = (tail["last"] - head["first"]) * _tick_s(track)
+    expected = _expected_s(report)
     if not expected / MOST_TIMES_FASTER <= seconds <= expected * MOST_TIMES_FASTER:
         raise DamagedSource("The end of this file has another clock than its beginning.")

@@ -44,7 +44,8 @@ def _end_of_sound(indexed: TrackIndex) -> dict[str, Any]:
     step = indexed.durations.values[-1]
     if indexed.end is not None and step:
         last -= max(0, -(-(last + 1 - indexed.end) // step)) * step  # what begins after the end is not heard
-    return {"first": max(0, indexed.shift), "last": last, "last_duration": step}
+    longest = max(indexed.durations.values)
+    return {"first": max(0, indexed.shift), "last": last, "last_duration": step, "longest_interval": longest}
 
 
 def _walk(indexed: TrackIndex) -> dict[str, Any] | None:

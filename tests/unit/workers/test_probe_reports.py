@@ -279,6 +279,7 @@ def test_sound_too_large_to_scan_lasts_as_its_container_says() -> None:
         pytest.param(a_walk(492, 1024), 10, [], id="fills up its last packets"),
         pytest.param(a_walk(9375, 1024, longest_interval=48_000 * 90), 10, [], id="times that leap"),
         pytest.param(a_walk(9375, 1024, first=48_000 * 30), 10, [], id="begins long after the picture"),
+        pytest.param(a_walk(469, 1024, last_duration=48_000 * 90_000), 10, [], id="a last packet of a day"),
     ],
 )
 def test_a_film_lasts_as_long_as_there_is_more_to_be_heard(

@@ -11,7 +11,7 @@ from workers.ffmpeg.reports.tracks import audio_track
 CODEC_PADDING = Fraction(1, 2)
 """Sound that goes on for no longer than this after the last picture is what codecs and muxers fill up with."""
 LONGEST_SILENCE = 10
-"""Sound with so many seconds between two packets, or between the last picture and its beginning, has times that are not
+"""Sound with so many seconds in a packet or between two, or between the last picture and its beginning, has times that are not
 believed: a few bytes would make hours of film."""
 _WITH_TRUE_DURATION = "matroska"
 """Where tracks do not tell how long they are, but the header tells when the last of them ends."""
@@ -27,7 +27,7 @@ def film_end(report: Report, start: Fraction, picture_end: Fraction) -> Fraction
 
 def _sound_end(report: Report, track: Report, picture_end: Fraction) -> Fraction | None:
     sound, walk = audio_track(track), track.get("scan") or {}
-    longest = walk.get("longest_interval", 0) * Fraction(track["time_base"])
+    longest = max(walk.get("longest_interval", 0), walk.get("last_duration", 0)) * Fraction(track["time_base"])
     if max(longest, sound.start - picture_end) > LONGEST_SILENCE:
         return None
     if sound.duration is not None:
