@@ -45,9 +45,10 @@ FILMS = {
     "mxf": ["-f", "mxf", "-c:v", "copy", "-c:a", "pcm_s16le", "-ar", "48000"],
     "flv": ["-f", "flv", "-flvflags", "add_keyframe_index", *H264, "-c:a", "aac"],
     "matroska": ["-f", "matroska", *H264, "-c:a", "aac"],
+    "avi-layer2": ["-f", "avi", *H264, "-c:a", "mp2", "-ar", "44100"],
     "avi-without-index": ["-f", "avi", *H264, "-c:a", "libmp3lame"],
 }
-SOUGHT = [name for name in FILMS if name not in ("avi-without-index", "matroska")]
+SOUGHT = [name for name in FILMS if name not in ("avi-layer2", "avi-without-index", "matroska")]
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +215,7 @@ def test_of_a_damaged_stretch_the_whole_is_asked_too(node: Node, table: Worktabl
     assert "part_not_believed" in [each["event"] for each in logs]
 
 
-@pytest.mark.parametrize("film", ["mpeg"], indirect=True)
+@pytest.mark.parametrize("film", ["mpeg", "avi-layer2"], indirect=True)
 def test_sound_that_no_small_file_carries_exactly_is_rehearsed_too(node: Node, table: Worktable) -> None:
     piece = len(table.plan.audio_pieces) // 2
     context = table.context(JobKind.AUDIO, rendition=table.plan.audio[0].name, piece=piece)

@@ -95,4 +95,5 @@ def _copied(packets: Iterable[Any], stream: Any, wanted: Wanted, to: Path) -> di
                 excerpt.add(packet)
         if excerpt.empty:
             excerpt.add_silence(until)
+    excerpt.check()
     return {**excerpt.report(), "landed_us": math.floor(landed * 1_000_000) if landed is not None else None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -40,6 +41,7 @@ class Excerpt:
         self._shift = 0
         self._first: int | None = None
         self._last: int | None = None
+        self._digest = hashlib.blake2b()
 
     def __enter__(self) -> Excerpt:
         return self
@@ -69,6 +71,7 @@ class Excerpt:
             # Parsers let times waver. Muxers only care that decoding times rise, and NUT does not even keep them.
             packet.dts = self._first + self._shift - math.ceil(2 * BACK_S / self._tick) + self._packets
         packet.stream = self._track
+        self._digest.update(packet)
         self._file.mux(packet)
         self._last = time
         self._packets += 1
@@ -84,6 +87,18 @@ class Excerpt:
             packet.pts = packet.dts = self._ticks(at) + self._shift
             packet.stream = track
             file.mux(packet)
+
+    def check(self) -> None:
+        """Read what was written, once it is. Raises `Unfit` where it is something else, as was seen of NUT."""
+        if self.empty:
+            return
+        digest = hashlib.blake2b()
+        with av.open(str(self._path), format=self._muxer) as written:
+            for packet in written.demux():
+                if packet.size:
+                    digest.update(packet)
+        if digest.digest() != self._digest.digest():
+            raise Unfit("the copy does not hold what was written to it")
 
     def report(self) -> dict[str, Any]:
         """``shift``: how many seconds later times are in the file. Other times are the source's."""
@@ -122,6 +137,8 @@ def _muxer(stream: Any, demuxer: str) -> str:
         if demuxer == "matroska" and stream.codec_context.name.endswith("vorbis") and stream.codec_context.delay:
             raise Unfit("the copy would leave out the beginning of its first packet, and the file does not")
         return {"flv": "flv", "asf": "asf"}.get(demuxer, "matroska")
+    if stream.codec_context.name.startswith("mp2") and not stream.codec_context.sample_rate % 11_025:
+        raise Unfit("NUT loses packets of a rate at which they differ in length")
     if stream.codec_context.name.startswith(IN_BLOCKS):
         if demuxer != "avi":
             raise Unfit("nothing but its own container keeps what its decoder needs")
