@@ -5,18 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-import threading
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from storage.blobs.memory import MemoryBlobs
 from storage.errors import DamagedSource
 from storage.jobs import Encoded, JobKind
 from storage.media.ladder import EncodePlan
 from storage.media.source import Source
+from tests.large import Ranges
 from tests.steps import Worktable
 from workers import sources, streams
 from workers.ffmpeg.process import Tools, find_tools
@@ -89,24 +88,6 @@ def ffmpeg(tools: Tools, *arguments: object, stdout: object = None) -> None:
     subprocess.run(argv, check=True, stdout=stdout)  # type: ignore[call-overload]
 
 
-class Ranges(MemoryBlobs):
-    """Gives ranges of its objects, and never one as a whole."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read_bytes = 0
-        self._counting = threading.Lock()
-
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        data = super().get_range(key, start, stop)
-        with self._counting:
-            self.read_bytes += len(data)
-        return data
-
-    def download(self, key: str, path: Path) -> None:
-        raise AssertionError("all of it was asked for")
-
-
 @dataclasses.dataclass
 class Node:
     """A machine that has nothing of the file yet, and may never have all of it."""
@@ -135,7 +116,7 @@ def node(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(streams, "BLOCK_BYTES", 4096)
     size = file.stat().st_size
     monkeypatch.setattr(inspect, "BEGINNINGS", (Reads(first_bytes=(size - END_BYTES) // 2),))
-    blobs = Ranges()
+    blobs = Ranges(whole=False)
     blobs.put("sources/file", file.read_bytes())
     return Node(blobs, SourceCache(blobs, tmp_path / "cache", 10**9), tmp_path / "cache")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.blobs.memory import MemoryBlobs
 from storage.jobs import Encoded, JobKind
 from storage.media.source import Source
 from storage.media.time import snap_frame_rate
+from tests.large import Ranges
 from tests.media import Pictures, Sound, make_film
 from tests.steps import Worktable, a_small_plan
 from workers import sources
@@ -67,13 +67,6 @@ def film(request: pytest.FixtureRequest, original: Path, tools: Tools, tmp_path:
     return path
 
 
-class NeverWhole(MemoryBlobs):
-    """Gives ranges of its objects, and never one as a whole."""
-
-    def download(self, key: str, path: Path) -> None:
-        raise AssertionError("all of it was asked for")
-
-
 @pytest.fixture
 def cache(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceCache:
     monkeypatch.setattr(sources, "SMALL_BYTES", 0)
@@ -83,7 +76,7 @@ def cache(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Source
     # The first is too short to hold what plays first, the second is not.
     beginnings = tuple(Reads(first_bytes=size // share) for share in (20, 3))
     monkeypatch.setattr(inspect, "BEGINNINGS", beginnings)
-    blobs = NeverWhole()
+    blobs = Ranges(whole=False)
     blobs.put("sources/film", film.read_bytes())
     return SourceCache(blobs, tmp_path / "cache", 10**9)
 

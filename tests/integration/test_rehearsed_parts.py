@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from storage.blobs.memory import MemoryBlobs
 from storage.jobs import Encoded, JobKind, Thumbnailed
-from storage.media.mp4_index import ByteRange
+from tests.large import Ranges
 from tests.steps import Worktable, a_small_plan, facts_of
 from workers import kept, sources
 from workers.ffmpeg import rehearsals
@@ -71,25 +70,6 @@ def original(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Ranges(MemoryBlobs):
-    """Remembers which ranges it gave, and whether it gave all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given: list[ByteRange] = []
-        self.downloads = 0
-        self._counting = threading.Lock()
-
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        with self._counting:
-            self.given.append((start, stop))
-        return super().get_range(key, start, stop)
-
-    def download(self, key: str, path: Path) -> None:
-        self.downloads += 1
-        super().download(key, path)
-
-
 @dataclasses.dataclass
 class Node:
     """A machine that has nothing of the film yet."""
@@ -139,7 +119,7 @@ def node(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(sources, "SMALL_BYTES", 0)
     monkeypatch.setattr(sources, "SOON_BYTES", 0)
     monkeypatch.setattr(kept, "BLOCK_BYTES", BLOCK_BYTES)
-    blobs = Ranges()
+    blobs = Ranges(whole=True)
     blobs.put("sources/film", film.read_bytes())
     return Node(blobs, SourceCache(blobs, tmp_path / "cache", 10**9), tmp_path / "cache")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from storage.blobs.memory import MemoryBlobs
 from storage.errors import StoreUnavailable, ToolFailed
 from storage.jobs import Encoded, JobKind
 from storage.media.ladder import AudioPiece
 from storage.media.time import AAC_FRAME_SAMPLES, AUDIO_RATE_HZ
 from tests.builders import a_source, an_audio_track
+from tests.large import Ranges
 from tests.steps import Worktable, a_small_plan, facts_of
 from workers import headers, sources, streams
 from workers.ffmpeg.excerpting.splicing import SEARCHED
@@ -73,24 +73,6 @@ def original(tools: Tools, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Ranges(MemoryBlobs):
-    """Gives ranges of its objects, and never one as a whole."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read_bytes = 0
-        self._counting = threading.Lock()
-
-    def get_range(self, key: str, start: int, stop: int) -> bytes:
-        data = super().get_range(key, start, stop)
-        with self._counting:
-            self.read_bytes += len(data)
-        return data
-
-    def download(self, key: str, path: Path) -> None:
-        raise AssertionError("all of it was asked for")
-
-
 @dataclasses.dataclass
 class Node:
     """A machine that has nothing of the film yet."""
@@ -135,7 +117,7 @@ def node(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
     monkeypatch.setattr(sources, "SMALL_BYTES", 0)
     monkeypatch.setattr(sources, "SOON_BYTES", 0)
     monkeypatch.setattr(streams, "BLOCK_BYTES", BLOCK_BYTES)
-    blobs = Ranges()
+    blobs = Ranges(whole=False)
     blobs.put("sources/film", film.read_bytes())
     return Node(blobs, SourceCache(blobs, tmp_path / "cache", 10**9), tmp_path / "cache")
 
