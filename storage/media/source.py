@@ -38,6 +38,7 @@ class VideoTrack:
     bit_rate_bps: int | None = None
     mirrored: bool = False  # the display matrix flips as well as rotates
     steady: bool = True  # nine in ten pictures follow each other at ``frame_rate``
+    untimed: bool = False  # some pictures have no time of their own, and are shown one after the other
     keyframe_interval: Fraction | None = None  # the longest distance between keyframes, in seconds
     captions: tuple[str, ...] = ()  # closed ones inside the pictures: CC1 to CC4 (CEA-608), SERVICE1 … (CEA-708)
     own_colours: bool = False  # Dolby Vision of profile 5: without its metadata the colours are wrong

@@ -209,6 +209,16 @@ def test_hdr_and_interlaced_pictures_are_normalised_before_the_split() -> None:
     ]
 
 
+def test_of_pictures_without_times_ffmpeg_is_told_how_long_they_last() -> None:
+    untimed = a_video_track(untimed=True, frame_rate=Fraction(30_000, 1001))
+    lasting = "-bsf:v setts=pts=PTS:dts=NOPTS:duration=1/(30000/1001*TB)"
+    commands = {track: by_flag(encode_first(a_source(video=track))) for track in (untimed, a_video_track())}
+    (told, usual) = commands.values()
+    assert [line for line in told if line not in usual] == [lasting]
+    assert told.index(lasting) < told.index("-i file:/sources/film")
+    assert lasting not in by_flag(encode_first(a_source(video=replace(untimed, steady=False))))
+
+
 def test_rgb_becomes_bt709() -> None:
     argv = encode_first(a_source(video=a_video_track(pixel_format="gbrp")))
 

@@ -127,20 +127,29 @@ def test_every_chunk_shows_the_pictures_of_its_frames(name: str, tools: Tools, t
     assert shown == [film.cut_off + number for number in expected]
 
 
-@pytest.mark.parametrize("muxer", ["avi", "mpegts"])
-def test_pictures_without_times_come_in_their_order(muxer: str, tools: Tools, tmp_path: Path) -> None:
-    """AVI does not say when pictures are shown, and in this transport stream most do not say it either."""
+@pytest.mark.parametrize(
+    ("muxer", "b_frames", "keyframe_every"),
+    [("avi", 0, 10), ("mpegts", 0, 10), ("mpegts", 0, 250), ("mpegts", 2, 10), ("mpegts", 3, 250)],
+)
+def test_pictures_without_times_come_in_their_order(
+    muxer: str, b_frames: int, keyframe_every: int, tools: Tools, tmp_path: Path
+) -> None:
+    """AVI does not say when pictures are shown, and in these transport streams most do not say it either. A rate that makes no
+    sense, in the pictures' own headers, does not tell it."""
     start = Fraction(0 if muxer == "avi" else 3)
-    path = make_film(tmp_path / "film", Pictures(times=steady(Fraction(25), 6, start=start)), container=muxer)
+    pictures = Pictures(times=steady(Fraction(25), 18, start=start), b_frames=b_frames, keyframe_every=keyframe_every)
+    path = make_film(tmp_path / "film", pictures, container=muxer)
     if muxer == "mpegts":
         drop_times(path)
         with av.open(str(path)) as film:
-            assert sum(packet.pts is None for packet in film.demux(video=0) if packet.size) > 50
+            assert film.streams.video[0].codec_context.framerate == 90_000
+            assert sum(packet.pts is None for packet in film.demux(video=0) if packet.size) > 250
     source = inspect_file(path, tools=tools, scratch=_folder(tmp_path))
     plan = a_small_plan(source)
     work = Worktable(path=path, source=source, plan=plan, tools=tools, scratch=_folder(tmp_path))
     outcomes = [encode(work.context(JobKind.ENCODE, chunk=chunk.index, rungs=["96p"])) for chunk in plan.chunks]
-    assert numbers_shown(work.stored(*outcomes)) == list(range(150))
+    assert numbers_shown(work.stored(*outcomes)) == list(range(450))
+    assert [outcome.notes for outcome in outcomes] == [()] * len(plan.chunks)
 
 
 def test_pictures_of_avi_that_are_decoded_out_of_their_order_are_all_there(tools: Tools, tmp_path: Path) -> None:

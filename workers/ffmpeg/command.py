@@ -14,7 +14,7 @@ from storage.media.ladder import Chunk, EncodePlan, Rung
 from storage.media.source import Source, VideoTrack
 from workers.ffmpeg import graph
 from workers.ffmpeg.hardware import decoding_options, device_arguments, encoding_options
-from workers.ffmpeg.inputs import INDEXED, Options, demuxer_of, guarded
+from workers.ffmpeg.inputs import INDEXED, Options, demuxer_of, guarded, lasting
 from workers.ffmpeg.outputs import FRAGMENTED, fingerprint
 
 FRAME_TIMES = "{ptsi} {tbi} {ni}"
@@ -47,7 +47,7 @@ def encode_command(
     grid = graph.chunk_grid(chunk, frame_rate=plan.ladder.frame_rate, zero=source.start, lead=lead)
     first = chunk.frames.start - lead
     seek = source.start + first / plan.ladder.frame_rate if first > 0 else None
-    options = guarded(source, threads=threads, seek=seek)
+    options = guarded(source, threads=threads, seek=seek) | lasting(track)
     if decoder is not None:
         options |= decoding_options(decoder, track)
     video = graph.opened(input_path, options, track.index)

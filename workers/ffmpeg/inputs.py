@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.media.codecs import DECODERS
-from storage.media.source import Source
+from storage.media.source import Source, VideoTrack
 
 Options = dict[str, Any]  # ffmpeg-python takes options by keyword; None stands for a flag without a value
 
@@ -61,6 +61,17 @@ def guarded(source: Source, *, threads: int, seek: Fraction | None = None) -> Op
             "noaccurate_seek": None,  # what lies before is dropped by our own filters, which know the grid
         }
     return options
+
+
+def lasting(track: VideoTrack) -> Options:
+    """Input options that say how long each picture lasts, where some have no time of their own. ffmpeg shows these when the one
+    before them ends, by the rate that the stream claims or by the times of the two before: with a nonsense rate it leaps
+    after a seek. Where all have times nothing is said: older versions of ffmpeg have no filters for what they read."""
+    if not (track.untimed and track.steady):
+        return {}
+    return {
+        "bsf:v": f"setts=pts=PTS:dts=NOPTS:duration=1/({track.frame_rate.numerator}/{track.frame_rate.denominator}*TB)"
+    }
 
 
 def located(path: Path) -> str:

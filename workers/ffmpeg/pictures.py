@@ -9,7 +9,7 @@ from storage.media.source import Source
 from storage.media.time import FrameRange
 from workers.ffmpeg import graph
 from workers.ffmpeg.command import video_track
-from workers.ffmpeg.inputs import Options, demuxer_of, guarded
+from workers.ffmpeg.inputs import Options, demuxer_of, guarded, lasting
 from workers.planning.thumbnails import StoryboardPlan, poster_size
 
 POSTER_SECONDS = 8
@@ -80,6 +80,8 @@ def storyboard_command(
         options["skip_frame"] = "nokey"
         if demuxer_of(source) == "mov":
             options["discard"] = "nokey"  # nor read what lies between: a local copy may not have it
+    else:
+        options |= lasting(track)
     video = graph.opened(input_path, options, track.index)
     if not storyboard.keyframes_only:
         video = graph.deinterlaced(video, track)

@@ -24,7 +24,7 @@ from workers.planning.policy import decoding_threads
 from workers.planning.reads import chunk_reads
 from workers.steps.context import StepContext
 from workers.steps.encoded_file import mapped
-from workers.steps.losses import missing_pictures, picture_notes, uncounted_pictures, worth_telling
+from workers.steps.losses import FEW_PICTURES, missing_pictures, picture_notes, uncounted_pictures, worth_telling
 from workers.steps.reading import no_complaints, run_on_part
 from workers.steps.uploads import store_rendition
 
@@ -91,7 +91,7 @@ def _encoded(ctx: StepContext, work: _Work) -> Encoded:
                 exit_code=run.exit_code,
                 stderr_tail=run.stderr_tail,
             )
-        if times and (lead == work.chunk.frames.start or _starts_in_time(times[0], work)):
+        if times and (lead == work.chunk.frames.start or _came_in_time(ctx, times, work, lead)):
             lost = picture_notes(
                 work.source, work.plan, work.chunk, times, run.stderr_tail, from_start=lead == work.chunk.frames.start
             )
@@ -148,7 +148,7 @@ def _doubt(ctx: StepContext, work: _Work, lead: int, seen: Rehearsal, run: ToolR
     if lost:
         return lost[0].sentence
     should = seen.keyframe is not None and _starts_in_time(seen.keyframe, work)
-    if should is not (bool(times) and _starts_in_time(times[0], work)):
+    if should is not (bool(times) and _came_in_time(ctx, times, work, lead)):
         return "it did not begin with the keyframe that the file has there"
     if seen.keyframe is None:
         return no_complaints(run)
@@ -221,11 +221,23 @@ def _picture_numbers(report: Path) -> list[int]:
     return [int(line.split()[2]) for line in report.read_text().splitlines()]
 
 
-def _starts_in_time(time: Fraction | None, work: _Work) -> bool:
+def _came_in_time(ctx: StepContext, times: Sequence[Fraction | None], work: _Work, lead: int) -> bool:
     """Whether the first picture is one that belongs to the first frame or before, not the first one that could be had:
     a seek may land too late where a container has no index."""
-    if time is None:
+    if times[0] is not None:
+        return _starts_in_time(times[0], work)
+    track = command.video_track(work.source)
+    if not track.untimed:
         return True
+    # Where some pictures have times, one that has none may follow on none that has one: ffmpeg thinks that it is at zero.
+    numbers = _picture_numbers(ctx.scratch / FRAME_REPORT)
+    for time, number in zip(times, numbers, strict=True):
+        if time is not None:
+            return _starts_in_time(time - (number - numbers[0]) / track.frame_rate, work)
+    return lead - FEW_PICTURES <= numbers[0] < work.chunk.frames.start
+
+
+def _starts_in_time(time: Fraction, work: _Work) -> bool:
     latest = work.source.start + (work.chunk.frames.start + Fraction(1, 2)) / work.plan.ladder.frame_rate
     return time <= latest
 

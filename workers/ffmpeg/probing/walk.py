@@ -11,6 +11,8 @@ from typing import Any
 import av
 
 REORDERED = frozenset({"h264", "hevc"})
+MOST_REORDERED = 16
+"""So many pictures at most are shown before one that is decoded before them (ITU-T H.264, A.3.1)."""
 
 
 class Walk:
@@ -57,6 +59,7 @@ class Walk:
         near = {gap: n for gap, n in gaps.items() if abs(gap - median) <= tolerance}
         return {
             "packets": self.packets,
+            "untimed": self._untimed,
             "corrupt": self.corrupt,
             "pictures": len(times),
             "first": times[0] if times else None,
@@ -78,16 +81,19 @@ class Walk:
     def _with_untimed(self, times: list[int]) -> list[int]:
         """``times`` and those of pictures that have none of their own, as players make them up: one picture after the other.
         A transport stream need not tell the time of each."""
-        left = self._untimed - self._untimed_at_end
-        if not self._untimed or len(times) < 2:
-            return times
-        step = (times[-1] - times[0]) / (len(times) + left - 1)
-        found = []
-        for earlier, later in pairwise(times):
-            here = max(0, min(left, round((later - earlier) / step) - 1))
+        between = self._untimed - self._untimed_at_end
+        step = (times[-1] - times[0]) / (len(times) + between - 1)
+        rooms = [max(0, round((later - earlier) / step) - 1) for earlier, later in pairwise(times)]
+        # Reordered ones that end the file are shown before others, and some of these are not the last in the file.
+        at_end = self._untimed - sum(rooms)
+        if at_end < 0 or abs(at_end - self._untimed_at_end) > MOST_REORDERED:
+            at_end = self._untimed_at_end
+        left, found = self._untimed - at_end, []
+        for (earlier, later), room in zip(pairwise(times), rooms, strict=True):
+            here = min(left, room)
             found += [earlier + (later - earlier) * number // (here + 1) for number in range(here + 1)]
             left -= here
-        return [*found, *(times[-1] + round(step * number) for number in range(self._untimed_at_end + 1))]
+        return [*found, *(times[-1] + round(step * number) for number in range(at_end + 1))]
 
 
 def knows_no_shown_times(stream: Any) -> bool:

@@ -49,6 +49,7 @@ def video_track(track: Report, timing: Timing) -> VideoTrack:
         start=timing.start,
         duration=timing.end - timing.start,
         steady=timing.steady,
+        untimed=bool((walk or track.get("head") or {}).get("untimed")),
         keyframe_interval=longest * tick if longest else None,
         pixel_format=track["pixel_format"] or "yuv420p",
         bit_depth=track["bit_depth"] or 8,
