@@ -1,15 +1,16 @@
 """What encoding a ladder costs: as others do it, as one command can do it best, and as we do it.
 
-    python -m tests.bench.encode [--seconds 120] [--file FILM] [--peers] [--rounds 1]
+    python -m tests.bench.encode [--seconds 120] [--file FILM] [--no-peers] [--rounds 1]
 
 All on the same film, with the same rungs, x264 settings and sound, on this machine, one after the other:
 
 (a) one ffmpeg per rung, each decoding for itself, as MediaCMS and PeerTube do;
 (b) one ffmpeg with a shared decode and as many threads as it likes;
 (c) the whole pipeline, inspection, thumbnails and packaging included, with as many workers as cores;
-(d) with ``--peers``: Shaka Streamer from PyPI, in an environment of its own, at the same preset.
+(d) Shaka Streamer from PyPI, in an environment of its own, at the same preset; ``--no-peers`` leaves it out.
 
-CPU is user + system time of all processes that took part. Only ratios say something about a machine that is shared.
+CPU is user + system time of all processes that took part; of (c), that of its tools alone is told too: ffmpeg, and the program that
+looks at films. Only ratios say something about a machine that is shared.
 """
 
 from __future__ import annotations
@@ -42,18 +43,37 @@ ROOT = Path(__file__).parents[2]
 class Cost:
     wall_s: float
     cpu_s: float
+    tools_s: float
+    """CPU time without that of the program which runs them."""
+
+
+OWN_CPU = """
+import atexit, os, resource, runpy, sys
+def tell():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    os.write(int(os.environ["OWN_CPU"]), str(used.ru_utime + used.ru_stime).encode())
+atexit.register(tell)
+sys.argv = ["fishladder", *sys.argv[1:]]
+runpy.run_module("infra", run_name="__main__", alter_sys=True)
+"""
+"""Runs our command, and tells at its end what it used itself."""
 
 
 def measured(*commands: list[str], env: dict[str, str] | None = None) -> Cost:
     """What running ``commands`` one after the other costs."""
+    heard, said = os.pipe()
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     for command in commands:
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env={**os.environ, **(env or {})})
+        ours = {**os.environ, "OWN_CPU": str(said), **(env or {})}
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env=ours, pass_fds=[said])
         if done.returncode:
             raise SystemExit(done.stderr.decode(errors="replace")[-3000:])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    os.close(said)
+    own_s = float(os.read(heard, 100) or 0)
+    os.close(heard)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall_s=time.monotonic() - began, cpu_s=spent)
+    return Cost(wall_s=wall_s, cpu_s=spent, tools_s=spent - own_s)
 
 
 def planned(film: Path) -> EncodePlan:
@@ -99,7 +119,7 @@ def _split(name: str, count: int) -> str:
 
 
 def ours(film: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "infra", "encode", str(film), str(out)]
+    return [sys.executable, "-c", OWN_CPU, "encode", str(film), str(out)]
 
 
 def _reading(film: Path) -> list[str]:
@@ -189,7 +209,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--file", type=Path, help="a film of your own, as it is")
-    parser.add_argument("--peers", action="store_true", help="Shaka Streamer too; downloads it")
+    parser.add_argument(
+        "--peers", action=argparse.BooleanOptionalAction, default=True, help="Shaka Streamer too; downloads it"
+    )
     parser.add_argument(
         "--venv", type=Path, help="where Shaka Streamer is, or is to be installed; default: nowhere for long"
     )
@@ -241,11 +263,16 @@ def render(plan: EncodePlan, costs: dict[str, Cost]) -> str:
             f"{cost.wall_s / a.wall_s:.2f}",
             f"{cost.wall_s / b.wall_s:.2f}",
             f"{cost.cpu_s / b.cpu_s:.2f}",
+            f"{cost.tools_s / b.cpu_s:.2f}" if way.startswith("(c)") else "",
         )
         for way, cost in costs.items()
     ]
     title = f"{float(plan.duration):.0f} s of film, {len(plan.ladder.rungs)} rungs, {cpu_count()} CPUs"
-    return title + "\n\n" + render_table(("way", "wall", "CPU", "wall / (a)", "wall / (b)", "CPU / (b)"), rows)
+    return (
+        title
+        + "\n\n"
+        + render_table(("way", "wall", "CPU", "wall / (a)", "wall / (b)", "CPU / (b)", "its tools / (b)"), rows)
+    )
 
 
 if __name__ == "__main__":

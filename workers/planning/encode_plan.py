@@ -61,7 +61,14 @@ def _check_picture(video: VideoTrack, limits: SourceLimits) -> None:
         )
     area = max(video.width * video.height, video.display_size[0] * video.display_size[1])
     if max(sides) > limits.largest_side or area > limits.most_pixels:
-        raise UnsupportedSource(f"The picture is {size} pixels: too large for us.", reason_code="picture_too_large")
+        raise picture_too_large(video.width, video.height)
+
+
+def picture_too_large(width: int, height: int) -> UnsupportedSource:
+    """The refusal of pictures of ``width`` x ``height`` pixels."""
+    return UnsupportedSource(
+        f"The picture is {width}x{height} pixels: too large for us.", reason_code="picture_too_large"
+    )
 
 
 def plan_notes(source: Source, plan: EncodePlan) -> tuple[Note, ...]:

@@ -11,7 +11,7 @@ from workers.planning.encode_plan import plan_encode
 from workers.planning.policy import DEFAULT_POLICY
 
 PLAN = plan_encode(a_film(12, 2160), DEFAULT_POLICY)
-JOBS = plan_jobs(PLAN, Lane.STANDARD)
+JOBS = plan_jobs(PLAN, Lane.STANDARD, in_parts=True)
 
 
 def run(workers: int, seed: int) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Any
 
 from av.sidedata.sidedata import Type as SideData
@@ -53,6 +54,15 @@ def describe(stream: Any) -> dict[str, Any]:
     if stream.type == "audio":
         track |= {"sample_rate": context.sample_rate, "channels": context.channels}
     return track
+
+
+def describe_screen(path: Path, tracks: list[dict[str, Any]]) -> None:
+    """Of a GIF whose pictures libavformat finds too large it tells no size: that of its screen (GIF89a, 18)."""
+    with path.open("rb") as file:
+        head = file.read(10)
+    for track in tracks:
+        if not track.get("width") and len(head) == 10:
+            track["width"], track["height"] = struct.unpack("<HH", head[6:])
 
 
 def _tag(context: Any) -> str | None:

@@ -11,7 +11,7 @@ from av.container import InputContainer
 
 from .beginning import early_bytes, look_at_end
 from .boxes import boxes, dolby_vision
-from .describing import describe
+from .describing import describe, describe_screen
 from .fields import FIELD_PLACES, look_for_fields, may_have_fields
 from .reading import look_at_tail, scan
 from .sampling import CADENCE_PACKETS, sample
@@ -38,6 +38,8 @@ def probe(
     try:
         with opened() as container:
             tracks = [describe(stream) for stream in container.streams]
+            if demuxer == "gif":
+                describe_screen(path, tracks)
             report["tracks"] = tracks
             report["duration_us"] = container.duration
             scanned = head_bytes is None and (report["size_bytes"] <= scan_bytes or not has_index(container, report))

@@ -81,6 +81,8 @@ class Walk:
     def _with_untimed(self, times: list[int]) -> list[int]:
         """``times`` and those of pictures that have none of their own, as players make them up: one picture after the other.
         A transport stream need not tell the time of each."""
+        if not self._untimed or len(times) < 2:
+            return times
         between = self._untimed - self._untimed_at_end
         step = (times[-1] - times[0]) / (len(times) + between - 1)
         rooms = [max(0, round((later - earlier) / step) - 1) for earlier, later in pairwise(times)]
@@ -93,6 +95,7 @@ class Walk:
             here = min(left, room)
             found += [earlier + (later - earlier) * number // (here + 1) for number in range(here + 1)]
             left -= here
+        step = (times[-1] - times[0]) / len(found)
         return [*found, *(times[-1] + round(step * number) for number in range(at_end + 1))]
 
 

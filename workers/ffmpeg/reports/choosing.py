@@ -5,6 +5,8 @@ from __future__ import annotations
 from storage.errors import DamagedSource, UnsupportedSource
 from workers.ffmpeg.reports.refusals import encrypted, no_picture
 from workers.ffmpeg.reports.report import Report
+from workers.planning.encode_plan import picture_too_large
+from workers.planning.policy import DEFAULT_POLICY
 
 
 def is_sound_alone(tracks: list[Report]) -> bool:
@@ -29,6 +31,9 @@ def best_picture(tracks: list[Report]) -> Report:
         raise UnsupportedSource(
             f"The picture of this file is coded as “{name}”, which we do not decode.", reason_code="unsupported_codec"
         )
+    largest = max(pictures, key=lambda track: track["width"] * track["height"])
+    if largest["width"] * largest["height"] > DEFAULT_POLICY.limits.most_pixels:
+        raise picture_too_large(largest["width"], largest["height"])
     raise DamagedSource("This file is damaged: not one of its pictures can be decoded.")
 
 
