@@ -9,8 +9,8 @@ All on the same film, with the same rungs, x264 settings and sound, on this mach
 (c) the whole pipeline, inspection, thumbnails and packaging included, with as many workers as cores;
 (d) Shaka Streamer from PyPI, in an environment of its own, at the same preset; ``--no-peers`` leaves it out.
 
-CPU is user + system time of all processes that took part; of (c), that of its tools alone is told too: ffmpeg, and the program that
-looks at films. Only ratios say something about a machine that is shared.
+CPU is user + system time of all processes that took part; of (c), that of ffmpeg alone is told too, as its jobs report it: the
+rest is our own programs. Only ratios say something about a machine that is shared.
 """
 
 from __future__ import annotations
@@ -37,43 +37,34 @@ from workers.ffmpeg.graph import scaled_from
 from workers.ffmpeg.process import find_tools
 
 ROOT = Path(__file__).parents[2]
+TELLING = {"FISHLADDER_LOG_LEVEL": "info", "FISHLADDER_LOG_FORMAT": "json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     wall_s: float
     cpu_s: float
-    tools_s: float
-    """CPU time without that of the program which runs them."""
-
-
-OWN_CPU = """
-import atexit, os, resource, runpy, sys
-def tell():
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    os.write(int(os.environ["OWN_CPU"]), str(used.ru_utime + used.ru_stime).encode())
-atexit.register(tell)
-sys.argv = ["fishladder", *sys.argv[1:]]
-runpy.run_module("infra", run_name="__main__", alter_sys=True)
-"""
-"""Runs our command, and tells at its end what it used itself."""
+    ffmpeg_s: float | None = None
+    """CPU time of ffmpeg alone, where others took part."""
 
 
 def measured(*commands: list[str], env: dict[str, str] | None = None) -> Cost:
     """What running ``commands`` one after the other costs."""
-    heard, said = os.pipe()
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    before, began, ffmpeg_ms = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic(), 0
     for command in commands:
-        ours = {**os.environ, "OWN_CPU": str(said), **(env or {})}
-        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env=ours, pass_fds=[said])
+        done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, env={**os.environ, **(env or {})})
         if done.returncode:
             raise SystemExit(done.stderr.decode(errors="replace")[-3000:])
-    wall_s, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    os.close(said)
-    own_s = float(os.read(heard, 100) or 0)
-    os.close(heard)
+        ffmpeg_ms += told_ms(done.stdout + done.stderr)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Cost(wall_s=wall_s, cpu_s=spent, tools_s=spent - own_s)
+    return Cost(wall_s=time.monotonic() - began, cpu_s=spent, ffmpeg_s=ffmpeg_ms / 1000 or None)
+
+
+def told_ms(log: bytes) -> int:
+    """What jobs say of their CPU time in a ``log`` of JSON lines, in milliseconds; other lines count for nothing."""
+    done = [json.loads(line) for line in log.splitlines() if line.startswith(b"{") and b'"job_done"' in line]
+    return sum(each["cpu_ms"] for each in done)
 
 
 def planned(film: Path) -> EncodePlan:
@@ -119,7 +110,7 @@ def _split(name: str, count: int) -> str:
 
 
 def ours(film: Path, out: Path) -> list[str]:
-    return [sys.executable, "-c", OWN_CPU, "encode", str(film), str(out)]
+    return [sys.executable, "-m", "infra", "encode", str(film), str(out)]
 
 
 def _reading(film: Path) -> list[str]:
@@ -225,7 +216,7 @@ def main() -> None:
             "(a) one ffmpeg per rung": lambda out: measured(*per_rung(film, plan, out)),
             "(b) one ffmpeg, shared decode": lambda out: measured(shared(film, plan, out)),
             "(c) Fishladder, all of it": lambda out: measured(
-                ours(film, out / "made"), env={"FISHLADDER_WORKERS": str(cpu_count())}
+                ours(film, out / "made"), env={"FISHLADDER_WORKERS": str(cpu_count()), **TELLING}
             ),
         }
         if asked.peers:
@@ -263,7 +254,7 @@ def render(plan: EncodePlan, costs: dict[str, Cost]) -> str:
             f"{cost.wall_s / a.wall_s:.2f}",
             f"{cost.wall_s / b.wall_s:.2f}",
             f"{cost.cpu_s / b.cpu_s:.2f}",
-            f"{cost.tools_s / b.cpu_s:.2f}" if way.startswith("(c)") else "",
+            f"{cost.ffmpeg_s / b.cpu_s:.2f}" if cost.ffmpeg_s else "",
         )
         for way, cost in costs.items()
     ]
@@ -271,7 +262,7 @@ def render(plan: EncodePlan, costs: dict[str, Cost]) -> str:
     return (
         title
         + "\n\n"
-        + render_table(("way", "wall", "CPU", "wall / (a)", "wall / (b)", "CPU / (b)", "its tools / (b)"), rows)
+        + render_table(("way", "wall", "CPU", "wall / (a)", "wall / (b)", "CPU / (b)", "ffmpeg CPU / (b)"), rows)
     )
 
 
