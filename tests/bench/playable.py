@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.bench.films import NODE_MODULES, Film, long_film
@@ -38,6 +39,7 @@ from tests.e2e.stack import RunningStack, running_stack
 BODY_BYTES = 32 * 1024 * 1024
 OTHERS_S = 1800
 """How long the films of other people are with which a queue is filled."""
+QUIET_WITHIN_S = 120
 STAGES = ("completed", "to inspect", "inspect", "to encode", "encode", "audio", "to publish", "publish", "playable")
 
 
@@ -268,10 +270,30 @@ def _row(film: Film, measured: list[Measured]) -> tuple[str, ...]:
 
 
 def _quiet(stack: RunningStack, video: str, *, busy: bool) -> None:
-    """Nothing of this video is left to do, so that the next one is measured alone: long films are cancelled."""
-    if not busy:
-        httpx.delete(f"{stack.api}/api/v1/videos/{video}", timeout=30)
-        time.sleep(1.5)
+    """Nothing of this video is left to do, so that the next one is measured alone: long films are cancelled, and workers learn
+    that when they next renew their leases."""
+    if busy:
+        return
+    httpx.delete(f"{stack.api}/api/v1/videos/{video}", timeout=30)
+    until = time.monotonic() + QUIET_WITHIN_S
+    while _tools_running(stack):
+        if time.monotonic() > until:
+            raise SystemExit(f"Workers went on with a deleted video for {QUIET_WITHIN_S} s.")
+        time.sleep(0.5)
+    time.sleep(1)
+
+
+def _tools_running(stack: RunningStack) -> bool:
+    return any(
+        name.startswith("ffmpeg") for name in map(_name, psutil.Process(stack.process.pid).children(recursive=True))
+    )
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 if __name__ == "__main__":
