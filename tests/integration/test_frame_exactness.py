@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import random
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from storage.errors import DamagedSource
-from storage.jobs import JobKind
+from storage.jobs import JobKind, Lane
 from storage.media.source import Source
 from storage.media.time import snap_frame_rate
 from tests.media import Pictures, Sound, drop_times, make_film, numbered_picture, numbers_shown, picture_number
 from tests.steps import Worktable, a_small_plan, facts_of, picture_times
-from workers.ffmpeg.process import Tools, find_tools
+from workers.ffmpeg.process import ToolRun, Tools, find_tools, run_tool
 from workers.steps.encode import encode
 from workers.steps.inspect import inspect_file
 
@@ -190,6 +191,26 @@ def test_the_same_chunk_gives_the_same_bytes_with_any_number_of_threads(tools: T
     assert names(1) == names(3)
 
 
+def test_all_other_pictures_step_back_for_those_that_play_first(
+    tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_film(tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 4)), container="mp4")
+    source = facts_of(path, "mov")
+    work = Worktable(path=path, source=source, plan=a_small_plan(source), tools=tools, scratch=_folder(tmp_path))
+    stepped: list[int] = []
+
+    def run(argv: list[str], *, nice: int, **how: Any) -> ToolRun:
+        stepped.append(nice)
+        return run_tool(argv, nice=nice, **how)
+
+    monkeypatch.setattr("workers.steps.encode.run_tool", run)
+    for chunk, lane in ((0, Lane.PLAYABLE), (1, Lane.PLAYABLE), (0, Lane.STANDARD)):
+        context = work.context(JobKind.ENCODE, chunk=chunk, rungs=["96p"])
+        encode(replace(context, job=replace(context.job, lane=lane), nice=2))
+    assert stepped[0] == 2
+    assert min(stepped[1:]) > 2
+
+
 def test_a_source_without_a_picture_that_decodes_is_damaged(tools: Tools, tmp_path: Path) -> None:
     path = make_film(tmp_path / "film.mp4", Pictures(times=steady(Fraction(25), 4)), container="mp4")
     source = facts_of(path, "mov")
@@ -227,8 +248,6 @@ def _folder(tmp_path: Path) -> Path:
 
 
 def _longer(source: Source, seconds: Fraction) -> Source:
-    from dataclasses import replace
-
     return replace(source, duration=seconds)
 
 
