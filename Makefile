@@ -113,7 +113,7 @@ bench-package: $(STAMPS)/dev ## Manifests of a film of 12 hours: what rendering 
 bench-playable: $(STAMPS)/dev node_modules/.all ## From the last byte of an upload to playable; ARGS='--busy' with a full queue
 	@$(PY) -m tests.bench.playable $(ARGS)
 
-bench-encode: $(STAMPS)/dev node_modules/.all ## A ladder as MediaCMS, one ffmpeg and Shaka Streamer encode it, and as we do; ARGS='--no-peers'
+bench-encode: $(STAMPS)/dev node_modules/.all ## A ladder as MediaCMS, one ffmpeg, Shaka Streamer and we encode it; ARGS='--no-peers' without Shaka
 	@$(PY) -m tests.bench.encode $(ARGS)
 
 bench-quality: $(STAMPS)/dev node_modules/.all ## VMAF and bit rate of every rung

@@ -272,7 +272,7 @@ def test_a_small_film_that_costs_more_than_anyone_gives_ends_refused(
     is made small here, so that hours are a second."""
     black = ("-f", "lavfi", "-i", "color=black:size=3840x2160:rate=25:duration=8")
     film = make(*black, "-c:v", "libx264", "-preset", "ultrafast", "-g", "250", "-bf", "0", "small.mp4")
-    assert film.stat().st_size < 100_000
+    assert film.stat().st_size < 50_000
     limits = Limits(cpu_s=1, memory_bytes=8 * 1024**3)
     monkeypatch.setattr("workers.steps.encode._limits", lambda work: limits)
     video, _ = through_the_pipeline(film, tmp_path, tools)

@@ -234,7 +234,8 @@ def _came_in_time(ctx: StepContext, times: Sequence[Fraction | None], work: _Wor
     track = command.video_track(work.source)
     if not track.untimed:
         return True
-    # Where some pictures have times, one that has none may follow on none that has one: ffmpeg thinks that it is at zero.
+    # Before the first picture that has a time, ffmpeg counts from zero. Those that follow tell where these belong; where none
+    # does, so many have to come before as there are in the run-up, and no more than there are in the film.
     numbers = _picture_numbers(ctx.scratch / FRAME_REPORT)
     for time, number in zip(times, numbers, strict=True):
         if time is not None:
@@ -243,6 +244,7 @@ def _came_in_time(ctx: StepContext, times: Sequence[Fraction | None], work: _Wor
 
 
 def _starts_in_time(time: Fraction, work: _Work) -> bool:
+    """Whether a picture of this time of the source's clock is that of the chunk's first frame, or before it."""
     latest = work.source.start + (work.chunk.frames.start + Fraction(1, 2)) / work.plan.ladder.frame_rate
     return time <= latest
 

@@ -12,7 +12,8 @@ import av
 
 REORDERED = frozenset({"h264", "hevc"})
 MOST_REORDERED = 16
-"""So many pictures at most are shown before one that is decoded before them (ITU-T H.264, A.3.1)."""
+"""So many pictures at most are shown before one that is decoded before them (ITU-T H.264, A.3.1). `reports.timing` has the same
+number: this program runs in a cage, with nothing of ours around it."""
 
 
 class Walk:
